@@ -1,0 +1,1 @@
+"""Make a task's image and code exist before it runs."""

@@ -1,0 +1,1 @@
+"""Deterministic archives: tar headers and compression."""

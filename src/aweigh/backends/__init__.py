@@ -1,0 +1,1 @@
+"""One third-party library or wire protocol per module."""

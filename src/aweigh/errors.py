@@ -1,0 +1,235 @@
+"""Every error aweigh raises, in one tree; each says what to do next.
+
+::
+
+    AweighError
+    ├── InvalidValueError        a text that cannot mean anything (also ValueError)
+    │   ├── InvalidReferenceError, InvalidDigestError, InvalidPlatformError
+    │   ├── InvalidManifestError a registry document that is ambiguous or malformed
+    │   ├── SpecError            an image spec, or a file it names
+    │   └── SettingsError        a setting and where it came from
+    ├── UndecidedError           no checker could say whether the image exists
+    ├── RegistryError            the registry said no, or something unusable
+    │   ├── AuthenticationError  it wants other credentials (CLI exit code 4)
+    │   └── RegistryUnavailableError  it did not answer in time, 429 or 5xx
+    ├── EngineError              the container engine said no
+    │   ├── EngineUnavailableError    it did not answer at all
+    │   ├── BuildError           a step failed; carries the step and its last lines
+    │   └── PushError            the engine could not push what it built
+    ├── ChangedError             files kept changing while they were read
+    ├── TreeError                an unreadable, escaping or oversized tree
+    └── StoreError               the object store said no
+        ├── StoreUnavailableError     it did not answer in time, or 5xx
+        ├── BundleNotFoundError  the store does not hold this bundle
+        └── DamagedError         stored bytes do not have the digest they should
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "AuthenticationError",
+    "AweighError",
+    "BuildError",
+    "BundleNotFoundError",
+    "ChangedError",
+    "DamagedError",
+    "EngineError",
+    "EngineUnavailableError",
+    "InvalidDigestError",
+    "InvalidManifestError",
+    "InvalidPlatformError",
+    "InvalidReferenceError",
+    "InvalidValueError",
+    "PushError",
+    "RegistryError",
+    "RegistryUnavailableError",
+    "SettingsError",
+    "SpecError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TreeError",
+    "UndecidedError",
+]
+
+
+class AweighError(Exception):
+    """Root of everything aweigh raises on purpose.
+
+    Attributes:
+        hint: The next step for the person who reads the error.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.add_note(f"hint: {hint}")
+
+
+class InvalidValueError(AweighError, ValueError):
+    """A text that cannot be parsed into the value it should be."""
+
+
+class InvalidReferenceError(InvalidValueError):
+    """An image reference that the distribution grammar does not allow."""
+
+
+class InvalidDigestError(InvalidValueError):
+    """A digest that is malformed or of an algorithm we do not accept."""
+
+
+class InvalidPlatformError(InvalidValueError):
+    """A platform that is not ``os/architecture[/variant]``."""
+
+
+class InvalidManifestError(InvalidValueError):
+    """A manifest or index that is malformed, ambiguous or mislabelled."""
+
+
+class SpecError(InvalidValueError):
+    """An image spec that cannot be built, or a file it names is not usable."""
+
+
+class SettingsError(InvalidValueError):
+    """A setting with a value that it cannot have."""
+
+
+class UndecidedError(AweighError):
+    """Nobody could say whether the image exists, so nothing was assumed.
+
+    Attributes:
+        reference: The image that was asked for.
+        reasons: What each checker said, by checker name.
+    """
+
+    def __init__(
+        self, reference: str, reasons: Mapping[str, str], *, hint: str
+    ) -> None:
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        super().__init__(f"cannot tell whether {reference} exists ({told})", hint=hint)
+        self.reference = reference
+        self.reasons = dict(reasons)
+
+
+class RegistryError(AweighError):
+    """The registry refused a request or answered something unusable.
+
+    Attributes:
+        registry: Host and port of the registry.
+        status: HTTP status, or None when there was no HTTP answer.
+        code: The registry's own error code, such as ``MANIFEST_UNKNOWN``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        registry: str,
+        status: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.registry = registry
+        self.status = status
+        self.code = code
+
+
+class AuthenticationError(RegistryError):
+    """The registry wants other credentials than the ones it was given."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """The registry gave no usable answer in time; asking again later may help.
+
+    Attributes:
+        retry_after: Seconds the registry asked us to wait, when it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        registry: str,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, hint=hint, registry=registry, status=status, code=code
+        )
+        self.retry_after = retry_after
+
+
+class EngineError(AweighError):
+    """The container engine refused a request."""
+
+
+class EngineUnavailableError(EngineError):
+    """No container engine answered."""
+
+
+class BuildError(EngineError):
+    """A step of the image build failed.
+
+    Attributes:
+        step: The failing step as the builder names it.
+        log: The last lines that step wrote, oldest first.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, step: str = "", log: Sequence[str] = ()
+    ) -> None:
+        tail = "".join(f"\n    {line}" for line in log)
+        super().__init__(message + tail, hint=hint)
+        self.step = step
+        self.log = tuple(log)
+
+
+class PushError(EngineError):
+    """The engine could not push an image, or pushed another one than it built."""
+
+
+class ChangedError(AweighError):
+    """Files changed while they were read; nothing was remembered.
+
+    Attributes:
+        paths: The files that changed, relative to what was read.
+    """
+
+    def __init__(self, message: str, *, hint: str, paths: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = tuple(paths)
+
+
+class TreeError(AweighError):
+    """A directory that cannot become a bundle or a build context.
+
+    Attributes:
+        paths: The files that are the reason, relative to the directory.
+    """
+
+    def __init__(self, message: str, *, hint: str, paths: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = tuple(paths)
+
+
+class StoreError(AweighError):
+    """The object store refused a request."""
+
+
+class StoreUnavailableError(StoreError):
+    """The object store gave no usable answer in time."""
+
+
+class BundleNotFoundError(StoreError):
+    """The store does not hold the bundle that was asked for."""
+
+
+class DamagedError(StoreError):
+    """Stored bytes that do not have the digest their name promises."""

@@ -1,0 +1,1 @@
+"""What uses images and bundles together: prepare, run, deploy, serve."""

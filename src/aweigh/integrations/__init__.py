@@ -1,0 +1,1 @@
+"""Host systems that aweigh plugs into, one module each."""

@@ -1,0 +1,114 @@
+"""A descriptor: media type, digest and size of some content (OCI image spec)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from aweigh.errors import InvalidManifestError
+from aweigh.oci.digest import Digest
+from aweigh.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Descriptor", "require"]
+
+T = TypeVar("T")
+
+_NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """Points at content by digest.
+
+    Attributes:
+        media_type: What the content is.
+        digest: Its digest.
+        size: Its size in bytes.
+        platform: For the entries of an index: where that manifest runs.
+        annotations: Free texts that travel with the pointer.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+
+    @classmethod
+    def from_json(cls, document: object, *, where: str) -> Self:
+        """Read a descriptor out of a parsed JSON document.
+
+        Args:
+            document: What the JSON parser returned.
+            where: The path to it, for the error: ``layers[2]``.
+
+        Raises:
+            InvalidManifestError: A field is missing or has the wrong type.
+        """
+        body = require(document, dict, where=where)
+        size = require(body.get("size"), int, where=f"{where}.size")
+        if isinstance(size, bool) or size < 0:
+            raise InvalidManifestError(
+                f"{where}.size is {size!r}", hint="the registry's answer is damaged"
+            )
+        platform = body.get("platform")
+        annotations = require(
+            body.get("annotations") or {}, dict, where=f"{where}.annotations"
+        )
+        return cls(
+            media_type=require(body.get("mediaType"), str, where=f"{where}.mediaType"),
+            digest=Digest.parse(
+                require(body.get("digest"), str, where=f"{where}.digest")
+            ),
+            size=size,
+            platform=None if platform is None else _platform(platform, where=where),
+            annotations=MappingProxyType(
+                {str(key): str(value) for key, value in annotations.items()}
+            ),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the descriptor as the document the spec describes."""
+        document: dict[str, Any] = {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+        }
+        if self.platform is not None:
+            document["platform"] = {
+                "architecture": self.platform.architecture,
+                "os": self.platform.os,
+            }
+            if self.platform.variant:
+                document["platform"]["variant"] = self.platform.variant
+        if self.annotations:
+            document["annotations"] = dict(sorted(self.annotations.items()))
+        return document
+
+
+def require(value: object, kind: type[T], *, where: str) -> T:
+    """Return a field of a JSON document, which must have this type.
+
+    Raises:
+        InvalidManifestError: It has another type, or is missing.
+    """
+    if not isinstance(value, kind):
+        found = "missing" if value is None else type(value).__name__
+        raise InvalidManifestError(
+            f"{where} should be {kind.__name__} and is {found}",
+            hint="the registry's answer is damaged or is no OCI document",
+        )
+    return value
+
+
+def _platform(document: object, *, where: str) -> Platform:
+    body = require(document, dict, where=f"{where}.platform")
+    return Platform.of(
+        require(body.get("os"), str, where=f"{where}.platform.os"),
+        require(body.get("architecture"), str, where=f"{where}.platform.architecture"),
+        require(body.get("variant") or "", str, where=f"{where}.platform.variant"),
+    )
