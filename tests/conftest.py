@@ -13,16 +13,19 @@ SETUP_HINT = "real services are not running: sudo .ci/setup"
 REAL_TESTS = pytest.StashKey[int]()
 
 
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
+@pytest.hookimpl(tryfirst=True)  # before `-m real` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that reaches the services, through whichever fixture."""
-    real = 0
     for item in items:
         if "services" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real)
-        real += item.get_closest_marker("real") is not None
-    config.stash[REAL_TESTS] = real
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the real tests that were not deselected."""
+    session.config.stash[REAL_TESTS] = sum(
+        item.get_closest_marker("real") is not None for item in session.items
+    )
 
 
 def _too_few_real_tests(config: pytest.Config) -> bool:

@@ -42,38 +42,56 @@ start_engine_with() {
   mkdir -p -- "$STATE/data/engine" "$STATE/run/engine" "$STATE/conf"
   engine_config "$1" | write_if_changed "$STATE/conf/engine.json" 644
   rm -f -- "$ENGINE_SOCKET"
+  forget_dead "$STATE/run/engine.pid"
+  forget_dead "$STATE/run/engine/containerd/containerd.pid"
   start engine "$STATE/log/engine.log" dockerd --config-file "$STATE/conf/engine.json" \
     --containerd-namespace aweigh --containerd-plugins-namespace aweigh-plugins
   wait_healthy engine 30 engine_answers
 }
 
-start_engine() {
-  local driver=overlay2
-  is_running engine && engine_answers 2>/dev/null && return
-  stop engine
-  stop_engine_orphans
-  step "starting the Docker Engine"
-  [[ ! -s $STATE/storage-driver ]] || driver=$(cat -- "$STATE/storage-driver")
-  if ! start_engine_with "$driver"; then
-    # A container's root is often an overlay itself, which cannot hold another one.
-    stop engine
-    driver=vfs
-    start_engine_with "$driver" || fail "dockerd does not answer on $ENGINE_SOCKET" \
-      "it needs root with CAP_SYS_ADMIN and a mounted /sys/fs/cgroup; see the log" \
-      "$STATE/log/engine.log"
-  fi
-  printf '%s\n' "$driver" | write_if_changed "$STATE/storage-driver" 644
+# dockerd refuses to start while its old pid is in use, even by a zombie.
+forget_dead() {
+  [[ ! -s $1 ]] || start_time "$(cat -- "$1")" >/dev/null || rm -- "$1"
 }
 
-# A killed dockerd leaves its container shims; they name our socket on the command line.
+start_engine() {
+  local driver
+  is_running engine && engine_answers 2>/dev/null && return
+  stop engine
+  step "starting the Docker Engine"
+  if [[ -s $STATE/storage-driver ]]; then
+    driver=$(cat -- "$STATE/storage-driver")
+    start_engine_with "$driver" || fail_engine
+    return
+  fi
+  # A container's root is often an overlay itself, which cannot hold another one.
+  for driver in overlay2 vfs; do
+    if start_engine_with "$driver"; then
+      printf '%s\n' "$driver" | write_if_changed "$STATE/storage-driver" 644
+      return
+    fi
+    stop engine
+  done
+  fail_engine
+}
+
+fail_engine() {
+  fail "dockerd does not answer on $ENGINE_SOCKET" \
+    "it needs root with CAP_SYS_ADMIN and a mounted /sys/fs/cgroup" "$STATE/log/engine.log"
+}
+
+# A killed dockerd leaves its containers, each below a shim whose command line names our
+# directory. A new dockerd takes them over by itself; only a final stop needs this.
 stop_engine_orphans() {
-  local directory pid
+  local directory pid child
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $(cat "$directory/comm" 2>/dev/null) in containerd*) ;; *) continue ;; esac
-    if tr '\0' '\n' 2>/dev/null <"$directory/cmdline" |
-      grep --quiet --fixed-strings -- "$STATE/run/engine/containerd/"; then
-      kill -KILL "$pid" 2>/dev/null || true
-    fi
+    tr '\0' '\n' 2>/dev/null <"$directory/cmdline" |
+      grep --quiet --fixed-strings -- "$STATE/run/engine/containerd/" || continue
+    for child in $(pgrep --parent "$pid"); do
+      kill -KILL "$child" 2>/dev/null || true
+    done
+    kill -KILL "$pid" 2>/dev/null || true
   done
 }

@@ -2,7 +2,7 @@
 
 PACKAGES=(
   docker.io docker-registry skopeo mmdebstrap apache2-utils openssl ca-certificates
-  python3 python3-venv git make curl iproute2 zstd
+  python3 python3-venv git make curl iproute2 procps zstd
 )
 PACKAGED_UNITS=(docker.service docker.socket containerd.service docker-registry.service)
 POLICY=/usr/sbin/policy-rc.d
@@ -10,6 +10,8 @@ POLICY=/usr/sbin/policy-rc.d
 missing_packages() {
   local package
   for package in "${PACKAGES[@]}"; do
+    # Docker's own packages conflict with the distribution's, and their engine does too.
+    [[ $package != docker.io ]] || ! command -v dockerd >/dev/null || continue
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
       printf '%s\n' "$package"
   done

@@ -2,12 +2,11 @@
 
 # The kernel's start tick tells a process of ours from a later one with the same pid.
 start_time() {
-  local stat
+  local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  stat=${stat##*) }
-  set -- $stat
-  [[ $1 != Z ]] || return 1
-  printf '%s\n' "${20}"
+  read -ra fields <<<"${stat##*) }" # the name before it may hold anything
+  [[ ${fields[0]} != Z ]] || return 1
+  printf '%s\n' "${fields[19]}"
 }
 
 # is_running NAME
@@ -46,6 +45,7 @@ stop() {
   if is_running "$name"; then
     read -r pid started <"$STATE/pid/$name"
     kill -TERM "$pid"
+    kill -CONT "$pid" # a suspended process would never see it
     while is_running "$name"; do
       if ((SECONDS >= deadline)); then
         kill -KILL "$pid" 2>/dev/null || true

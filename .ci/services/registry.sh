@@ -37,7 +37,7 @@ YAML
 secret() {
   local file=$STATE/secret/$1
   if [[ ! -s $file ]]; then
-    mkdir -p -m 700 -- "$STATE/secret"
+    [[ -d $STATE/secret ]] || mkdir -m 700 -- "$STATE/secret"
     openssl rand -hex 16 | write_if_changed "$file" 600
   fi
   cat -- "$file"

@@ -1,5 +1,7 @@
 # Where the services keep their state, and how a failing step speaks.
 
+# shellcheck disable=SC2034 # the files that source this one use these
+
 STATE=${AWEIGH_SERVICES_DIR:-/var/lib/aweigh-services}
 STATE=$(realpath -m -- "$STATE")
 SERVICES_JSON=$STATE/services.json
@@ -42,12 +44,14 @@ secure_curl() {
   local_curl --cacert "$STATE/tls/ca.pem" --netrc-file "$STATE/secure.netrc" "$@"
 }
 
-# write_if_changed PATH MODE < CONTENT: atomic, and an equal file is left alone.
+# write_if_changed PATH MODE < CONTENT: atomic; an equal file is left alone, and nothing at
+# all (the writer before the pipe failed) is never written.
 write_if_changed() {
   local path=$1 mode=$2 fresh
   fresh=$(mktemp -- "$path.XXXXXX")
   cat >"$fresh"
   chmod "$mode" -- "$fresh"
+  [[ -s $fresh ]] || { rm -- "$fresh" && return 1; }
   if cmp --silent -- "$fresh" "$path" 2>/dev/null; then
     rm -- "$fresh"
   else

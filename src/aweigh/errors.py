@@ -16,6 +16,8 @@
     │   ├── EngineUnavailableError    it did not answer at all
     │   ├── BuildError           a step failed; carries the step and its last lines
     │   └── PushError            the engine could not push what it built
+    ├── LockTimeoutError         another process held a lock for too long
+    ├── WrongLoopError           something of one event loop was used in another
     ├── ChangedError             files kept changing while they were read
     ├── TreeError                an unreadable, escaping or oversized tree
     └── StoreError               the object store said no
@@ -29,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "AuthenticationError",
@@ -45,6 +47,7 @@ __all__ = [
     "InvalidPlatformError",
     "InvalidReferenceError",
     "InvalidValueError",
+    "LockTimeoutError",
     "PushError",
     "RegistryError",
     "RegistryUnavailableError",
@@ -54,6 +57,7 @@ __all__ = [
     "StoreUnavailableError",
     "TreeError",
     "UndecidedError",
+    "WrongLoopError",
 ]
 
 
@@ -68,6 +72,16 @@ class AweighError(Exception):
         super().__init__(message)
         self.hint = hint
         self.add_note(f"hint: {hint}")
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., AweighError], tuple[object, ...], dict[str, object]]:
+        """Pickle without calling ``__init__``: its keywords are in the attributes."""
+        return _restore, (type(self), *self.args), self.__dict__
+
+
+def _restore(kind: type[AweighError], *args: object) -> AweighError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidValueError(AweighError, ValueError):
@@ -167,7 +181,15 @@ class RegistryUnavailableError(RegistryError):
 
 
 class EngineError(AweighError):
-    """The container engine refused a request."""
+    """The container engine refused a request.
+
+    Attributes:
+        status: HTTP status of the refusal, or None when there was none.
+    """
+
+    def __init__(self, message: str, *, hint: str, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class EngineUnavailableError(EngineError):
@@ -193,6 +215,26 @@ class BuildError(EngineError):
 
 class PushError(EngineError):
     """The engine could not push an image, or pushed another one than it built."""
+
+
+class LockTimeoutError(AweighError):
+    """Another process does the same work and did not finish in time.
+
+    Attributes:
+        holder: Who that is, as it wrote down itself; empty when it did not.
+        seconds: How long we waited.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, holder: str = "", seconds: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.holder = holder
+        self.seconds = seconds
+
+
+class WrongLoopError(AweighError):
+    """Something that belongs to one event loop was used in another."""
 
 
 class ChangedError(AweighError):

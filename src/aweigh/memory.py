@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ForgetfulMemory", "Memory", "Record", "Table", "digest_parts", "record_key"]
+__all__ = [
+    "DeferredMemory",
+    "Memory",
+    "ReadOnlyMemory",
+    "Record",
+    "Table",
+    "digest_parts",
+    "record_key",
+]
 
 
 class Table(StrEnum):
@@ -72,12 +80,50 @@ class Memory(Protocol):
         ...
 
 
-class ForgetfulMemory:
-    """A memory that keeps nothing: every recall is a miss."""
+class DeferredMemory:
+    """Collects what is remembered, so that several writers share one transaction."""
 
-    async def recall(self, _table: Table, _key: str, /) -> Record | None:
-        """Return nothing."""
-        return None
+    def __init__(self, memory: Memory) -> None:
+        """Recall from and, at `flush`, write to this memory."""
+        self._memory = memory
+        self._pending: dict[tuple[Table, str], Record] | None = {}
+
+    async def recall(self, table: Table, key: str, /) -> Record | None:
+        """Return what was remembered here, or else by the memory behind."""
+        pending = self._pending.get((table, key)) if self._pending else None
+        return pending or await self._memory.recall(table, key)
+
+    async def remember(self, records: Sequence[Record], /) -> None:
+        """Keep these until `flush`; after it, pass them on at once."""
+        if self._pending is None:
+            await self._memory.remember(records)
+        else:
+            self._pending |= {(record.table, record.key): record for record in records}
+
+    async def forget(self, table: Table, keys: Sequence[str], /) -> None:
+        """Drop these here and behind, at once."""
+        for key in keys:
+            if self._pending:
+                self._pending.pop((table, key), None)
+        await self._memory.forget(table, keys)
+
+    async def flush(self) -> None:
+        """Write everything that was collected in one transaction."""
+        pending, self._pending = self._pending, None
+        if pending:
+            await self._memory.remember(list(pending.values()))
+
+
+class ReadOnlyMemory:
+    """Recalls, and writes nothing: for questions that must change nothing."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Recall from this memory."""
+        self._memory = memory
+
+    async def recall(self, table: Table, key: str, /) -> Record | None:
+        """Return what the memory behind has."""
+        return await self._memory.recall(table, key)
 
     async def remember(self, _records: Sequence[Record], /) -> None:
         """Keep nothing."""

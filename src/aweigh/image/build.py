@@ -24,18 +24,21 @@ class BuildRequest:
         snapshot: The files the spec names, as they were digested.
         reference: The destination repository and the tag of this platform's image.
         platform: The platform to build for.
-        base: The base, pinned by digest where that was possible.
+        base: The base, pinned by digest where that was possible; None when the
+            spec's own Dockerfile names it.
         labels: Labels to put on the image besides the spec's.
         refresh: Ignore the builder's own cache (``upgrade``).
+        push: Push to the reference's registry; otherwise the image stays in the engine.
     """
 
     spec: ImageSpec
     snapshot: Snapshot
     reference: Reference
     platform: Platform
-    base: Reference
+    base: Reference | None
     labels: Mapping[str, str]
     refresh: bool = False
+    push: bool = True
 
 
 @dataclass(frozen=True, slots=True)

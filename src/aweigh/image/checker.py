@@ -23,11 +23,14 @@ class Present:
 
     Attributes:
         descriptor: What the reference points at now (the index, usually).
-        platforms: All platforms it has, the wanted ones among them.
+        platforms: All platforms it is known to have, the wanted ones among them.
+        verified_at: When its holder confirmed this, in seconds since the epoch, if
+            somebody remembers it; None when the holder was asked just now.
     """
 
     descriptor: Descriptor
     platforms: frozenset[Platform]
+    verified_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from aweigh.errors import InvalidManifestError
+from aweigh.errors import InvalidDigestError, InvalidManifestError
 from aweigh.oci.digest import Digest
 from aweigh.oci.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Descriptor", "require"]
+__all__ = ["Descriptor", "read_annotations", "require"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,9 @@ class Descriptor:
     digest: Digest
     size: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(
+        default_factory=lambda: _NO_ANNOTATIONS, hash=False
+    )
 
     @classmethod
     def from_json(cls, document: object, *, where: str) -> Self:
@@ -56,18 +58,13 @@ class Descriptor:
                 f"{where}.size is {size!r}", hint="the registry's answer is damaged"
             )
         platform = body.get("platform")
-        annotations = require(
-            body.get("annotations") or {}, dict, where=f"{where}.annotations"
-        )
         return cls(
             media_type=require(body.get("mediaType"), str, where=f"{where}.mediaType"),
-            digest=Digest.parse(
-                require(body.get("digest"), str, where=f"{where}.digest")
-            ),
+            digest=_digest(body.get("digest"), where=f"{where}.digest"),
             size=size,
             platform=None if platform is None else _platform(platform, where=where),
-            annotations=MappingProxyType(
-                {str(key): str(value) for key, value in annotations.items()}
+            annotations=read_annotations(
+                body.get("annotations"), where=f"{where}.annotations"
             ),
         )
 
@@ -105,10 +102,35 @@ def require(value: object, kind: type[T], *, where: str) -> T:
     return value
 
 
+def read_annotations(value: object, *, where: str) -> Mapping[str, str]:
+    """Return the annotations of a JSON document: texts by name, none when missing.
+
+    Raises:
+        InvalidManifestError: They are something else.
+    """
+    if value is None:
+        return _NO_ANNOTATIONS
+    return MappingProxyType(
+        {
+            key: require(text, str, where=f"{where}[{key!r}]")
+            for key, text in require(value, dict, where=where).items()
+        }
+    )
+
+
+def _digest(value: object, *, where: str) -> Digest:
+    try:
+        return Digest.parse(require(value, str, where=where))
+    except InvalidDigestError as error:
+        raise InvalidManifestError(f"{where}: {error}", hint=error.hint) from error
+
+
 def _platform(document: object, *, where: str) -> Platform:
     body = require(document, dict, where=f"{where}.platform")
+    variant = body.get("variant")
+    variant = "" if variant is None else variant
     return Platform.of(
         require(body.get("os"), str, where=f"{where}.platform.os"),
         require(body.get("architecture"), str, where=f"{where}.platform.architecture"),
-        require(body.get("variant") or "", str, where=f"{where}.platform.variant"),
+        require(variant, str, where=f"{where}.platform.variant"),
     )

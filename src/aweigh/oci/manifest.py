@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aweigh.errors import InvalidManifestError
-from aweigh.oci.descriptor import Descriptor, require
+from aweigh.oci.descriptor import Descriptor, read_annotations, require
 from aweigh.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ ATTESTATION_ANNOTATION = "vnd.docker.reference.type"
 _OCI_EQUIVALENTS = {
     DOCKER_CONFIG: OCI_CONFIG,
     DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
+    # BuildKit writes these two when it is asked for Docker's types.
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": OCI_LAYER_ZSTD,
+    "application/vnd.docker.image.rootfs.diff.tar": (
+        "application/vnd.oci.image.layer.v1.tar"
+    ),
 }
 _NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 
@@ -77,7 +82,9 @@ class Manifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = OCI_MANIFEST
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(
+        default_factory=lambda: _NO_ANNOTATIONS, hash=False
+    )
 
     def as_oci(self) -> Manifest:
         """The same image in OCI's media types; blobs are the same bytes."""
@@ -110,7 +117,9 @@ class Index:
 
     manifests: tuple[Descriptor, ...]
     media_type: str = OCI_INDEX
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(
+        default_factory=lambda: _NO_ANNOTATIONS, hash=False
+    )
 
     @property
     def platforms(self) -> frozenset[Platform]:
@@ -118,16 +127,19 @@ class Index:
         return frozenset(
             entry.platform
             for entry in self.manifests
-            if entry.platform is not None
-            and ATTESTATION_ANNOTATION not in entry.annotations
+            if entry.platform is not None and not _is_attestation(entry)
         )
 
     def merge(self, *entries: Descriptor) -> Index:
-        """Put entries in place of the ones with the same platform, sorted."""
-        replaced = {entry.platform for entry in entries}
-        kept = [m for m in self.manifests if m.platform not in replaced]
+        """Put entries in place of the ones with the same platform, sorted.
+
+        Of several entries for one platform the last counts. Attestations, and entries
+        without a platform, stand beside each other: only the same content is replaced.
+        """
+        added = {_place(entry): entry for entry in entries}
+        kept = [entry for entry in self.manifests if _place(entry) not in added]
         merged = sorted(
-            (*kept, *entries), key=lambda m: (str(m.platform), m.digest.hex)
+            (*kept, *added.values()), key=lambda m: (str(m.platform), m.digest.hex)
         )
         return Index(manifests=tuple(merged), annotations=self.annotations)
 
@@ -159,7 +171,7 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest | Index:
         return Index(
             manifests=_descriptors(body, "manifests"),
             media_type=media_type,
-            annotations=_annotations(body),
+            annotations=read_annotations(body.get("annotations"), where="annotations"),
         )
     if media_type in MANIFEST_TYPES:
         _refuse_fields(body, "manifests", kind="a manifest")
@@ -167,17 +179,27 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest | Index:
             config=Descriptor.from_json(body.get("config"), where="config"),
             layers=_descriptors(body, "layers"),
             media_type=media_type,
-            annotations=_annotations(body),
+            annotations=read_annotations(body.get("annotations"), where="annotations"),
         )
     raise _refused(f"media type {media_type!r} is neither manifest nor index")
 
 
 def _load(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        document = json.loads(content, object_pairs_hook=_unique)
+    except InvalidManifestError:
+        raise
     except (ValueError, RecursionError) as error:
         raise _refused("it is no JSON") from error
     return require(document, dict, where="the document")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse names that come twice: other readers may take the other value."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise _refused("it says something twice")
+    return document
 
 
 def _refuse_fields(body: dict[str, Any], *names: str, kind: str) -> None:
@@ -194,9 +216,15 @@ def _descriptors(body: dict[str, Any], name: str) -> tuple[Descriptor, ...]:
     )
 
 
-def _annotations(body: dict[str, Any]) -> Mapping[str, str]:
-    found = require(body.get("annotations") or {}, dict, where="annotations")
-    return MappingProxyType({str(key): str(value) for key, value in found.items()})
+def _is_attestation(entry: Descriptor) -> bool:
+    return ATTESTATION_ANNOTATION in entry.annotations
+
+
+def _place(entry: Descriptor) -> Platform | Digest:
+    """What an index has one of: an image per platform, and else each content once."""
+    if entry.platform is None or _is_attestation(entry):
+        return entry.digest
+    return entry.platform
 
 
 def _as_oci(descriptor: Descriptor) -> Descriptor:

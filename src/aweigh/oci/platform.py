@@ -21,13 +21,23 @@ _ARCHITECTURES: dict[str, tuple[str, str | None]] = {
     "armv8": ("arm64", None),
     "armv7l": ("arm", "v7"),
     "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
     "armv6l": ("arm", "v6"),
     "i386": ("386", None),
     "i686": ("386", None),
 }
-# Variants that say no more than the architecture does (containerd normalises
-# them away too), so that linux/arm64/v8 and linux/arm64 are one platform.
-_DEFAULT_VARIANTS = {("arm64", "v8"), ("amd64", "v1")}
+# Two spellings of one platform, by the rules of containerd/platforms (database.go,
+# normalizeArch): linux/arm64/v8 is linux/arm64, and linux/arm is linux/arm/v7.
+_VARIANTS = {
+    ("arm64", "8"): "",
+    ("arm64", "v8"): "",
+    ("amd64", "v1"): "",
+    ("arm", ""): "v7",
+    ("arm", "5"): "v5",
+    ("arm", "6"): "v6",
+    ("arm", "7"): "v7",
+    ("arm", "8"): "v8",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,11 +72,10 @@ class Platform:
     @classmethod
     def of(cls, os: str, architecture: str, variant: str = "") -> Self:
         """Make the one normal form of these parts."""
-        name, implied = _ARCHITECTURES.get(architecture, (architecture, None))
-        kept = variant or implied or ""
-        if (name, kept) in _DEFAULT_VARIANTS:
-            kept = ""
-        return cls(os, name, kept)
+        spelled = architecture.lower()
+        name, implied = _ARCHITECTURES.get(spelled, (spelled, None))
+        said = variant.lower() or implied or ""
+        return cls(os.lower(), name, _VARIANTS.get((name, said), said))
 
     @classmethod
     def host(cls) -> Self:
@@ -75,7 +84,7 @@ class Platform:
         Images are Linux images on every host we support: on macOS the engine
         runs them in a Linux virtual machine of the same architecture.
         """
-        return cls.of("linux", _host.machine().lower())
+        return cls.of("linux", _host.machine())
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import total_ordering
 from typing import Self
 
-from aweigh.errors import InvalidReferenceError
+from aweigh.errors import InvalidDigestError, InvalidReferenceError
 from aweigh.oci.digest import Digest
 
 __all__ = ["DOCKER_HUB", "Reference"]
@@ -24,10 +25,12 @@ _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
 _HOST = re.compile(
     rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?", re.ASCII
 )
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME_LIMIT = 255
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@total_ordering
+@dataclass(frozen=True, slots=True)
 class Reference:
     """Where an image is, and optionally which one exactly.
 
@@ -51,8 +54,10 @@ class Reference:
             InvalidReferenceError: The grammar does not allow it; the message
                 shows the part that is wrong.
         """
+        if _IMAGE_ID.fullmatch(text):
+            raise _invalid(text, "it looks like an image id", "write a name and a tag")
         rest, _, digest_text = text.partition("@")
-        digest = Digest.parse(digest_text) if digest_text or "@" in text else None
+        digest = _digest(text, digest_text) if "@" in text else None
         head, slash, last = rest.rpartition("/")
         last, colon, tag = last.partition(":")
         if colon and not _TAG.fullmatch(tag):
@@ -61,6 +66,16 @@ class Reference:
         _check_registry(text, registry)
         _check_repository(text, registry, repository)
         return cls(registry, repository, tag, digest)
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Reference):
+            return NotImplemented
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, str, str, str]:
+        digest = self.digest.hex if self.digest else ""
+        return self.registry, self.repository, self.tag, digest
 
     @property
     def name(self) -> str:
@@ -107,6 +122,16 @@ def _split_registry(name: str) -> tuple[str, str]:
         if "/" not in repository:
             repository = f"library/{repository}"
     return registry, repository
+
+
+def _digest(text: str, digest: str) -> Digest:
+    try:
+        return Digest.parse(digest)
+    except InvalidDigestError as error:
+        if "/" in digest:
+            hint = "leave out user and password; log in with docker login"
+            raise _invalid(f"...@{digest}", "it has a user", hint) from error
+        raise _invalid(text, f"digest {digest!r}", error.hint) from error
 
 
 def _check_registry(text: str, registry: str) -> None:

@@ -1,0 +1,50 @@
+# What people and CI type. Every target sets up what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+export AWEIGH_MIN_REAL_TESTS := $(shell cat tests/min_real_tests)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: $(VENV)/ready ## Set up what is missing, then prepare this repository's own code and run it
+	@.ci/demo
+
+.PHONY: test
+test: $(VENV)/ready services check ## Set up what is missing, then run every check and test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q -o .coverage.json
+	$(BIN)/python .ci/coverage_floor.py .coverage.json
+
+.PHONY: check
+check: $(VENV)/ready ## Lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: services
+services: ## Start the engine, registries and object store of the tests (root on Debian/Ubuntu)
+	@.ci/setup
+
+.PHONY: bench
+bench: $(VENV)/ready services ## Run the benchmarks beside their peers
+	$(BIN)/python benchmarks/bench_check.py
+	$(BIN)/python benchmarks/bench_warm.py
+	$(BIN)/python benchmarks/bench_bundle.py
+
+.PHONY: clean
+clean: ## Stop the services and remove what was built
+	.ci/teardown
+	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(VENV)/ready: pyproject.toml .ci/python
+	@.ci/python $(VENV)
+	@touch $@

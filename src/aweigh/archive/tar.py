@@ -1,0 +1,321 @@
+"""Deterministic tar streams: the same members give the same bytes everywhere.
+
+Headers are POSIX ustar (IEEE Std 1003.1, pax, "ustar Interchange Format"), preceded
+by a pax extended header only where ustar cannot say it: long or non-ASCII names, and
+files of 8 GiB and more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from aweigh.errors import ChangedError, TreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from aweigh.oci.digest import Digest
+
+__all__ = ["BLOCK", "CHUNK", "MTIME", "Member", "MemberKind", "Names", "tar_chunks"]
+
+MemberKind = Literal["file", "symlink", "directory"]
+
+BLOCK: Final = 512
+CHUNK: Final = 1 << 20
+# 2000-01-01 UTC: in the range of every archive format and after every time zone's
+# idea of 1980, and not 0, which some build tools take for "missing".
+MTIME: Final = 946_684_800
+
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NAME_LIMIT: Final = 100
+_PREFIX_LIMIT: Final = 155
+_SIZE_LIMIT: Final = 8 << 30
+_TYPE: Final = {"file": b"0", "symlink": b"2", "directory": b"5"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One entry of a tar stream.
+
+    Attributes:
+        path: Where it goes: relative, with ``/`` between names, `os.fsdecode`d.
+        kind: ``file``, ``symlink`` or ``directory``.
+        executable: Whether a file gets mode 0755 instead of 0644.
+        size: Bytes of a file's content, 0 otherwise.
+        target: The text of a symlink.
+        source: What a file holds: bytes, or the path of a regular file to read.
+        digest: What the content must have, checked while it is read.
+    """
+
+    path: str
+    kind: MemberKind
+    executable: bool = False
+    size: int = 0
+    target: str = ""
+    source: Path | bytes | None = None
+    digest: Digest | None = None
+
+
+class Names:
+    """The member paths seen so far: each safe, none twice, none inside a file."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._leaves: set[str] = set()
+        self._parents: set[str] = {""}
+
+    def add(self, path: str, kind: MemberKind) -> str:
+        """Note a path and say why it cannot be one; empty when it can."""
+        if path in self._seen:
+            return "is there twice"
+        if not path or path.startswith("/") or "\0" in path:
+            return "is not a relative path"
+        if any(name in {"", ".", ".."} for name in path.split("/")):
+            return "is not a plain path"
+        if kind != "directory":
+            if path in self._parents:
+                return "is also the parent of another member"
+            self._leaves.add(path)
+        self._seen.add(path)
+        parent = path.rpartition("/")[0]
+        while parent not in self._parents:
+            if parent in self._leaves:
+                return "lies inside something that is no directory"
+            self._parents.add(parent)
+            parent = parent.rpartition("/")[0]
+        return ""
+
+
+def tar_chunks(members: Iterable[Member]) -> Iterator[bytes]:
+    """Write members as a tar stream, in the order given.
+
+    Each file is read once; what was read is compared with `Member.size` and
+    `Member.digest`, and without a digest with the file's times before and after.
+    Memory stays constant: pieces of about 1 MiB, small files share one. Blocks on
+    the disk: iterate in a worker thread (`aweigh.archive.stream.in_thread`).
+
+    Raises:
+        ChangedError: A file is not what its member says, or moved while it was read.
+        TreeError: A path is unsafe or there twice, or a file cannot be read.
+    """
+    parts: list[bytes] = []
+    held = 0
+    for piece in _pieces(members):
+        parts.append(piece)
+        held += len(piece)
+        if held >= CHUNK:
+            yield b"".join(parts)
+            parts, held = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _pieces(members: Iterable[Member]) -> Iterator[bytes]:
+    names = Names()
+    for member in members:
+        wrong = names.add(member.path, member.kind)
+        if wrong:
+            raise TreeError(
+                f"{member.path!r} {wrong}: it cannot go into an archive",
+                hint="give each member its own relative path without '.' and '..'",
+                paths=[member.path],
+            )
+        yield _header(member)
+        if member.kind == "file":
+            yield from _content(member)
+            if member.size % BLOCK:
+                yield bytes(-member.size % BLOCK)
+    yield bytes(2 * BLOCK)
+
+
+def _header(member: Member) -> bytes:
+    name = os.fsencode(member.path)
+    if member.kind == "directory":
+        name += b"/"
+    target = os.fsencode(member.target) if member.kind == "symlink" else b""
+    size = member.size if member.kind == "file" else 0
+    extended: list[tuple[bytes, bytes]] = []
+    prefix = b""
+    if not name.isascii() or len(name) > _NAME_LIMIT:
+        split = _split(name)
+        if split is None:
+            extended.append((b"path", name))
+            name = _ascii(name)
+        else:
+            prefix, name = split
+    if not target.isascii() or len(target) > _NAME_LIMIT:
+        extended.append((b"linkpath", target))
+        target = _ascii(target)
+    if size >= _SIZE_LIMIT:
+        extended.append((b"size", b"%d" % size))
+        size = 0
+    mode = {"symlink": 0o777, "directory": 0o755, "file": 0o644}[member.kind]
+    if member.executable and member.kind == "file":
+        mode = 0o755
+    block = _block(
+        name,
+        mode=mode,
+        size=size,
+        kind=_TYPE[member.kind],
+        target=target,
+        prefix=prefix,
+    )
+    return _extended(extended) + block if extended else block
+
+
+def _split(name: bytes) -> tuple[bytes, bytes] | None:
+    """Cut a long ASCII name at a slash, so that both ustar fields hold it."""
+    if not name.isascii() or len(name) > _PREFIX_LIMIT + 1 + _NAME_LIMIT:
+        return None
+    cut = name.find(b"/", max(len(name) - _NAME_LIMIT - 1, 1), len(name) - 1)
+    if cut < 0 or cut > _PREFIX_LIMIT:
+        return None
+    return name[:cut], name[cut + 1 :]
+
+
+def _ascii(name: bytes) -> bytes:
+    """A stand-in for readers that know no pax headers."""
+    text = name[-_NAME_LIMIT:].decode("ascii", "replace")
+    return text.replace("\N{REPLACEMENT CHARACTER}", "_").encode().lstrip(b"/")
+
+
+def _block(
+    name: bytes,
+    *,
+    mode: int,
+    size: int,
+    kind: bytes,
+    target: bytes = b"",
+    prefix: bytes = b"",
+) -> bytes:
+    # Only the varying fields are summed up: adding 512 numbers per file shows.
+    fields = b"%07o\0%011o\0" % (mode, size)
+    checksum = _FIXED_SUM + sum(name) + sum(fields) + kind[0] + sum(target)
+    checksum += sum(prefix)
+    return b"%b%b%b%b%b%06o\0 %b%b%b%b%b" % (
+        name.ljust(100, b"\0"),
+        fields[:8],
+        _OWNER,
+        fields[8:],
+        _TIME,
+        checksum,
+        kind,
+        target.ljust(100, b"\0"),
+        _MAGIC,
+        prefix.ljust(155, b"\0"),
+        _TAIL,
+    )
+
+
+_OWNER: Final = b"0000000\0" * 2
+_TIME: Final = b"%011o\0" % MTIME
+_MAGIC: Final = b"ustar\x0000" + bytes(64) + b"0000000\0" * 2
+_TAIL: Final = bytes(12)
+_FIXED_SUM: Final = sum(_OWNER) + sum(_TIME) + sum(_MAGIC) + 8 * ord(" ")
+
+
+def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
+    """A pax extended header; names that are no UTF-8 are marked as raw bytes."""
+    values = b"".join(value for _, value in records)
+    if os.fsencode(values.decode("utf-8", "replace")) != values:
+        records = [(b"hdrcharset", b"BINARY"), *records]
+    body = b"".join(_record(key, value) for key, value in records)
+    block = _block(b"././@PaxHeader", mode=0o644, size=len(body), kind=b"x")
+    return block + body + bytes(-len(body) % BLOCK)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """Length, space, key, equals sign, value, newline; the length counts itself."""
+    rest = len(key) + len(value) + 3
+    length = rest
+    while rest + len(b"%d" % length) != length:
+        length = rest + len(b"%d" % length)
+    return b"%d %b=%b\n" % (length, key, value)
+
+
+def _content(member: Member) -> Iterator[bytes]:
+    source = member.source
+    if isinstance(source, bytes):
+        if len(source) != member.size or not _has(member, hashlib.sha256(source)):
+            raise _changed(member, "is not what was announced")
+        yield source
+    elif source is None:
+        raise TreeError(
+            f"{member.path!r} has no content to archive",
+            hint="give the member bytes or the path of a file as its source",
+            paths=[member.path],
+        )
+    else:
+        yield from _read(member, source)
+
+
+def _has(member: Member, digest: hashlib._Hash) -> bool:
+    return member.digest is None or member.digest.hex == digest.hexdigest()
+
+
+def _read(member: Member, source: Path) -> Iterator[bytes]:
+    try:
+        descriptor = os.open(source, _OPEN_FLAGS)
+    except PermissionError as error:
+        raise _unreadable(member, error) from error
+    except OSError as error:
+        # Gone, a symlink, a socket: none of which it was when it was listed.
+        raise _changed(member, "is no longer the file it was") from error
+    try:
+        yield from _read_open(member, descriptor)
+    except OSError as error:
+        raise _unreadable(member, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _read_open(member: Member, descriptor: int) -> Iterator[bytes]:
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        raise _changed(member, "is no longer a regular file")
+    if before.st_size != member.size:
+        raise _changed(member, f"has {before.st_size} bytes instead of {member.size}")
+    digest = hashlib.sha256()
+    piece = b""
+    left = member.size
+    while left:
+        piece = os.read(descriptor, min(left, CHUNK))
+        if not piece:
+            raise _changed(member, "became shorter while it was read")
+        left -= len(piece)
+        if member.digest is not None:
+            digest.update(piece)
+        if left:
+            yield piece
+    # The last piece is only handed out once the whole file has proved right. The
+    # digest is the better proof: times also move for a chmod or a new hard link.
+    if member.digest is None and _times(os.fstat(descriptor)) != _times(before):
+        raise _changed(member, "changed while it was read")
+    if not _has(member, digest):
+        raise _changed(member, "has other content than when it was listed")
+    yield piece
+
+
+def _times(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+def _changed(member: Member, what: str) -> ChangedError:
+    return ChangedError(
+        f"{member.path!r} {what}",
+        hint="wait until nothing writes to it, or leave it out with .aweighignore",
+        paths=[member.path],
+    )
+
+
+def _unreadable(member: Member, error: OSError) -> TreeError:
+    return TreeError(
+        f"cannot read {member.path!r}: {error.strerror}",
+        hint="make it readable, or leave it out with .aweighignore",
+        paths=[member.path],
+    )

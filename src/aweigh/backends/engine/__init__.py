@@ -1,0 +1,25 @@
+"""The Docker Engine API: building, pushing, checking and running in an engine."""
+
+from aweigh.backends.engine.build import EngineBuilder
+from aweigh.backends.engine.checker import EngineChecker
+from aweigh.backends.engine.client import Deadlines, Engine, open_engine
+from aweigh.backends.engine.containers import run_container
+from aweigh.backends.engine.info import EngineInfo, engine_info
+from aweigh.backends.engine.installer import InstallerSource, UvBinaries
+from aweigh.backends.engine.local import LocalImage, inspect_image, tag_image
+
+__all__ = [
+    "Deadlines",
+    "Engine",
+    "EngineBuilder",
+    "EngineChecker",
+    "EngineInfo",
+    "InstallerSource",
+    "LocalImage",
+    "UvBinaries",
+    "engine_info",
+    "inspect_image",
+    "open_engine",
+    "run_container",
+    "tag_image",
+]

@@ -1,0 +1,183 @@
+"""Bringing base images into the engine before a build.
+
+BuildKit gets no credentials through the build endpoint, so what is private has to be
+in the engine already; pulling first also tells a missing base from a failing step.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aweigh.backends.engine.auth import (
+    auth_header,
+    is_authentication_failure,
+    secrets_of,
+)
+from aweigh.backends.engine.cause import network_hint
+from aweigh.backends.engine.local import inspect_image, tag_image
+from aweigh.backends.engine.messages import message_error
+from aweigh.backends.engine.text import clean_line
+from aweigh.errors import (
+    AuthenticationError,
+    BuildError,
+    EngineError,
+    EngineUnavailableError,
+)
+from aweigh.events import BuildStepFinished, BuildStepStarted
+from aweigh.memory import record_key
+from aweigh.oci import Reference
+
+if TYPE_CHECKING:
+    from aweigh.backends.engine.client import Engine
+    from aweigh.backends.engine.local import LocalImage
+    from aweigh.backends.engine.messages import Message
+    from aweigh.events import Listener
+    from aweigh.image.credential import Credential, CredentialSource
+    from aweigh.oci import Platform
+
+__all__ = ["BASE_REPOSITORY", "BaseImages"]
+
+BASE_REPOSITORY = "aweigh-base"
+_SHOWN = 40
+_SCRATCH = "docker.io/library/scratch"
+_TYPO_HINT = (
+    "check the spelling of the image and its tag; if it is private, log in to "
+    "{registry} (docker login {registry})"
+)
+
+
+class BaseImages:
+    """The images builds start from, in one engine.
+
+    Args:
+        engine: Where they have to be.
+        credentials: Who we are at registries.
+        listener: Hears of pulls.
+    """
+
+    def __init__(
+        self, engine: Engine, credentials: CredentialSource, listener: Listener
+    ) -> None:
+        self._engine = engine
+        self._credentials = credentials
+        self._listener = listener
+
+    async def ensure(self, base: Reference, platform: Platform) -> Reference:
+        """Have a base in the engine and return a name that stays the right one.
+
+        The engine keeps one platform per registry name, and pulling another platform
+        moves the name; so a build starts from a local name of base and platform.
+        A base without digest is taken as it is when the engine has it: whoever wants
+        the registry's present one pins it.
+
+        Raises:
+            BuildError: The base is missing, for this platform at least.
+            AuthenticationError: Its registry wants other credentials.
+            EngineError: The engine is missing or failed to pull.
+        """
+        if base.name == _SCRATCH:
+            return base
+        alias = _alias(base, platform)
+        found = await self._find(base, platform)
+        if found is None and base.digest is not None:
+            found = await self._find(alias, platform)
+        if found is None:
+            found = await self._pull(base, platform)
+        await tag_image(self._engine, found.id, BASE_REPOSITORY, alias.tag)
+        return alias
+
+    async def ensure_private(self, image: Reference, platform: Platform) -> None:
+        """Have an image in the engine that BuildKit could not pull by itself.
+
+        What needs no credential is left to BuildKit. Raises like `ensure`.
+        """
+        if await self._find(image, platform) is not None:
+            return
+        if await self._credentials.credential(image.registry) is not None:
+            await self._pull(image, platform)
+
+    async def _find(self, image: Reference, platform: Platform) -> LocalImage | None:
+        found = await inspect_image(self._engine, str(image))
+        return found if found is not None and found.platform == platform else None
+
+    async def _pull(self, image: Reference, platform: Platform) -> LocalImage:
+        step = f"pull {image}"
+        self._listener(BuildStepStarted(step=step))
+        started = time.perf_counter()
+        credential = await self._credentials.credential(image.registry)
+        if said := await self._request_pull(image, platform, credential):
+            raise _unavailable(image, platform, said, credential)
+        found = await inspect_image(self._engine, str(image))
+        if found is None or found.platform != platform:
+            has = f"only for {found.platform}" if found else "not after pulling it"
+            raise BuildError(
+                f"the base {image} exists {has}, and {platform} is wanted",
+                hint="name a base that exists for every platform you build for",
+                step=step,
+            )
+        self._listener(
+            BuildStepFinished(
+                step=step, cached=False, seconds=time.perf_counter() - started
+            )
+        )
+        return found
+
+    async def _request_pull(
+        self, image: Reference, platform: Platform, credential: Credential | None
+    ) -> str:
+        """Pull, and return why it failed; empty when the engine reports no error."""
+        said: list[str] = []
+
+        def on_message(message: Message) -> None:
+            if error := message_error(message):
+                said.append(error)
+
+        try:
+            await self._engine.stream_messages(
+                "images/create",
+                on_message,
+                idle=self._engine.deadlines.build,
+                params={
+                    "fromImage": image.name,
+                    "tag": image.target,
+                    "platform": str(platform),
+                },
+                headers=auth_header(image.registry, credential),
+            )
+        except EngineUnavailableError:
+            raise
+        except EngineError as exc:
+            if exc.status is None:
+                raise
+            said.append(str(exc))
+        return said[0] if said else ""
+
+
+def _alias(base: Reference, platform: Platform) -> Reference:
+    key = record_key("base", str(base), str(platform))
+    # The readable part is for the people who see the name in a step.
+    shown = base.repository.rpartition("/")[2][:_SHOWN]
+    return Reference.parse(f"{BASE_REPOSITORY}:{shown}-{key[:16]}")
+
+
+def _unavailable(
+    image: Reference, platform: Platform, said: str, credential: Credential | None
+) -> AuthenticationError | BuildError:
+    reason = clean_line(said, secrets_of(credential))
+    hint = _TYPO_HINT.format(registry=image.registry)
+    # "pull access denied" is also what Docker Hub says of images that do not exist.
+    if is_authentication_failure(said) and "does not exist" not in said:
+        return AuthenticationError(
+            f"{image.registry} does not let us pull {image}: {reason}",
+            hint=hint,
+            registry=image.registry,
+        )
+    if unreachable := network_hint(said):
+        # Asked without a login, an engine may report its second, plain-text attempt.
+        hint = unreachable if credential else f"{unreachable}; and {hint}"
+    if "no matching manifest" in said or "does not match" in said:
+        hint = f"the image exists, but not for {platform}: name another base"
+    return BuildError(
+        f"the base {image} cannot be had: {reason}", hint=hint, step=f"pull {image}"
+    )

@@ -1,0 +1,187 @@
+"""Brings a bundle out of a store into a directory, whole and verified or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from aweigh.archive.compress import unzstd
+from aweigh.archive.extract import extract
+from aweigh.bundle.bundle import BundleUri
+from aweigh.bundle.pack import MANIFEST_LIMIT, archive_bound, members, open_manifest
+from aweigh.bundle.staging import MARKER, Staging, holds
+from aweigh.bundle.store import StoreUrl
+from aweigh.concurrency.file_lock import FileLock
+from aweigh.errors import BundleNotFoundError, DamagedError, TreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from aweigh.bundle.store import Store
+    from aweigh.events import Listener
+    from aweigh.oci.digest import Digest
+    from aweigh.tree.entry import Entry
+
+__all__ = ["fetch"]
+
+T = TypeVar("T")
+
+_PIECE: Final = 1 << 20
+
+
+async def fetch(
+    store: Store,
+    digest: Digest,
+    destination: Path,
+    *,
+    listener: Listener,
+    locks: Path | None = None,
+) -> Path:
+    """Unpack a bundle into a directory that is new, empty, or holds it already.
+
+    The directory appears under its name only when every file was verified. It holds a
+    file ``.aweigh-bundle`` with the bundle's digest: a directory with that marker is
+    reused without asking the store. Processes that fetch to one place do it once.
+
+    Args:
+        store: The store that holds the bundle.
+        digest: The bundle's digest, from its URI.
+        destination: The directory; parents are made as needed.
+        listener: Hears of waits and retries.
+        locks: Directory of lock files; ``.aweigh-locks`` beside the destination when
+            None.
+
+    Returns:
+        The directory, absolute and without symlinks.
+
+    Raises:
+        BundleNotFoundError: The store does not hold the bundle.
+        DamagedError: What the store holds is not the bundle, or tries to do harm.
+        TreeError: Something else is at the destination, or it cannot be written.
+        StoreError: The store refused or did not answer.
+
+    Cancelling leaves the destination as it was. A killed process leaves a directory
+    whose name begins with ``.<name>.aweigh-``, which the next fetch removes.
+    """
+    uri = BundleUri(StoreUrl.parse(store.url), digest)
+    destination = await asyncio.to_thread(destination.resolve)
+    if await asyncio.to_thread(holds, destination, digest):
+        return destination
+    try:
+        folder = locks or destination.parent / ".aweigh-locks"
+        lock = FileLock(folder, f"fetch {destination}", purpose=f"fetch {uri}")
+        async with lock.hold(listener=listener):
+            if not await asyncio.to_thread(holds, destination, digest):
+                await _Fetching(store, uri).run(destination)
+    except OSError as error:
+        raise TreeError(
+            f"cannot write {str(destination)!r}: {error.strerror or error}",
+            hint="make room or make it writable, or fetch to another directory",
+        ) from error
+    return destination
+
+
+class _Fetching:
+    """One bundle on its way out of a store."""
+
+    def __init__(self, store: Store, uri: BundleUri) -> None:
+        self._store = store
+        self._uri = uri
+
+    async def run(self, destination: Path) -> None:
+        entries = await self._manifest()
+        staging = await _finish(lambda: Staging.beside(destination), Staging.remove)
+        try:
+            await self._download(staging.pack, archive_bound(entries))
+            await self._unpack(staging, entries)
+            await asyncio.to_thread(staging.publish, destination, self._uri.digest)
+        finally:
+            await asyncio.shield(asyncio.to_thread(staging.remove))
+
+    async def _manifest(self) -> tuple[Entry, ...]:
+        name = self._uri.manifest
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with aclosing(self._store.get(name)) as chunks:
+                async for chunk in chunks:
+                    parts.append(chunk)
+                    size += len(chunk)
+                    if size > MANIFEST_LIMIT:
+                        raise self._damaged(name, f"more than {MANIFEST_LIMIT} bytes")
+        except BundleNotFoundError as error:
+            raise BundleNotFoundError(
+                f"{self._uri} is not in the store",
+                hint="upload it again, or correct the URI",
+            ) from error
+        entries = await asyncio.to_thread(
+            lambda: open_manifest(
+                b"".join(parts), self._uri.digest, name=f"{self._store.url}/{name}"
+            )
+        )
+        if any(entry.path == MARKER for entry in entries):
+            raise self._damaged(name, f"it lists {MARKER}, which is ours")
+        return entries
+
+    async def _download(self, path: Path, limit: int) -> None:
+        name = self._uri.pack
+        size = 0
+        file = await asyncio.to_thread(path.open, "xb")
+        try:
+            async with aclosing(self._store.get(name)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit:
+                        raise self._damaged(name, f"more than {limit} bytes")
+                    await asyncio.to_thread(file.write, chunk)
+        except BundleNotFoundError as error:
+            raise self._damaged(name, "it is missing") from error
+        finally:
+            file.close()
+
+    async def _unpack(self, staging: Staging, entries: Sequence[Entry]) -> None:
+        stop = threading.Event()
+
+        def pieces() -> Iterator[bytes]:
+            with staging.pack.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    if stop.is_set():
+                        raise InterruptedError
+                    yield piece
+
+        def work() -> None:
+            expected = {member.path: member for member in members(entries)}
+            tar = unzstd(pieces(), limit=archive_bound(entries))
+            extract(tar, staging.tree, expected=expected)
+
+        unpacking = asyncio.create_task(asyncio.to_thread(work))
+        try:
+            await asyncio.shield(unpacking)
+        except asyncio.CancelledError:
+            # The thread must be out of the directory before it is removed.
+            stop.set()
+            await asyncio.wait([unpacking])
+            raise
+        except DamagedError as error:
+            raise self._damaged(self._uri.pack, str(error)) from error
+
+    def _damaged(self, name: str, what: str) -> DamagedError:
+        return DamagedError(
+            f"{self._store.url}/{name} does not hold bundle {self._uri.digest}: {what}",
+            hint=f"delete {self._uri} from the store and upload it anew",
+        )
+
+
+async def _finish(work: Callable[[], T], undo: Callable[[T], None]) -> T:
+    """Run something in a thread; when cancelled, undo it once it is done."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if task.exception() is None:
+            await asyncio.shield(asyncio.to_thread(undo, task.result()))
+        raise

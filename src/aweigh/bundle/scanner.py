@@ -1,0 +1,112 @@
+"""Walks a directory in one worker thread and digests what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aweigh.bundle.manifest import bundle_digest
+from aweigh.bundle.recall import KnownTree, tree_key
+from aweigh.errors import TreeError
+from aweigh.events import FileSkipped, TreeScanned
+from aweigh.tree.entry import Kind
+from aweigh.tree.scan import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aweigh.events import Listener
+    from aweigh.oci.digest import Digest
+    from aweigh.tree.rules import Rules
+    from aweigh.tree.scan import Tree
+
+__all__ = ["ScannedTree", "Scanner"]
+
+_SPECIAL: Final = frozenset({"fifo", "socket", "device"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedTree:
+    """A tree as it was at one moment.
+
+    Attributes:
+        tree: Its entries.
+        digest: Of the bundle they make.
+        known: What to remember for the next scan.
+    """
+
+    tree: Tree
+    digest: Digest
+    known: KnownTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanner:
+    """What to scan, and how.
+
+    Attributes:
+        root: The directory.
+        rules: What of it to take.
+        follow: Whether symlinks are replaced by what they name.
+        size_limit: Bytes it may have; None for no limit.
+    """
+
+    root: Path
+    rules: Rules
+    follow: bool
+    size_limit: int | None
+
+    def key(self) -> str:
+        """Return the key under which this tree is remembered; blocking."""
+        return tree_key(self.root, self.rules, follow=self.follow)
+
+    async def run(self, known: KnownTree | None, listener: Listener) -> ScannedTree:
+        """Scan, reading only the files that moved since the tree was last known.
+
+        Raises:
+            ChangedError: Files changed while they were read.
+            TreeError: There is no file, too much, or something that cannot be read.
+
+        A cancelled call's thread ends by itself and leaves nothing behind.
+        """
+        began = time.perf_counter()
+        scanned = await asyncio.to_thread(self._scan, known)
+        for skipped in scanned.tree.skipped:
+            if skipped.rule in _SPECIAL:
+                listener(FileSkipped(path=skipped.path, kind=skipped.rule))
+        listener(
+            TreeScanned(
+                root=str(self.root),
+                files=len(scanned.tree.entries),
+                size=scanned.tree.size,
+                read=scanned.tree.read,
+                seconds=time.perf_counter() - began,
+            )
+        )
+        return scanned
+
+    def _scan(self, known: KnownTree | None) -> ScannedTree:
+        tree = scan(
+            self.root,
+            self.rules,
+            follow=self.follow,
+            size_limit=self.size_limit,
+            remembered=known.signature if known else None,
+        )
+        if not any(entry.kind is Kind.FILE for entry in tree.entries):
+            raise self._empty(tree)
+        same = known is not None and known.signature == tree.signature
+        digest = known.digest if known and same else bundle_digest(tree.entries)
+        keep = KnownTree(digest=digest, signature=tree.signature)
+        return ScannedTree(tree=tree, digest=digest, known=keep)
+
+    def _empty(self, tree: Tree) -> TreeError:
+        left_out = [f"{skipped.path} ({skipped.rule})" for skipped in tree.skipped[:3]]
+        return TreeError(
+            f"{str(self.root)!r} has no files to bundle",
+            hint=f"ignore rules left out {', '.join(left_out)}: include what you need"
+            if left_out
+            else "name the directory that holds the code",
+        )

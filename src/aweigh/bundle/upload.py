@@ -1,0 +1,306 @@
+"""Brings the code of a directory into a store, with the least work that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from aweigh.bundle.bundle import Bundle, BundleUri, Origin
+from aweigh.bundle.delivery import Delivery, missing
+from aweigh.bundle.explain import BundlePlan
+from aweigh.bundle.recall import Age, BundlePolicy, KnownTree, bundle_key, recalled
+from aweigh.bundle.scanner import Scanner
+from aweigh.bundle.staging import MARKER
+from aweigh.bundle.store import StoreUrl
+from aweigh.concurrency.file_lock import FileLock
+from aweigh.concurrency.single_flight import SingleFlight
+from aweigh.errors import ChangedError, StoreError, StoreUnavailableError
+from aweigh.events import BundleUploaded, Warned
+from aweigh.memory import Table
+from aweigh.tree.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from aweigh.bundle.explain import Tier
+    from aweigh.bundle.scanner import ScannedTree
+    from aweigh.bundle.store import Store
+    from aweigh.events import Listener
+    from aweigh.memory import Memory, Record
+
+__all__ = ["BundlePolicy", "BundleUploader"]
+
+
+_RESTARTS: Final = 3
+
+
+class BundleUploader:
+    """Uploads directories to one store, and remembers what is there.
+
+    Belongs to one event loop. Coroutines and, with lock files, processes that upload
+    the same content at the same time do it once.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Callable[[], Awaitable[Store]],
+        store_url: str,
+        policy: BundlePolicy,
+        listener: Listener,
+        clock: Callable[[], float] = time.time,
+        flights: SingleFlight[Bundle] | None = None,
+        locks: Path | None = None,
+    ) -> None:
+        """Wire an uploader.
+
+        Args:
+            store: Opens the store, or returns the open one; only called when the
+                store must be asked.
+            store_url: The store's URL.
+            policy: How long remembered answers count.
+            listener: Hears what happens.
+            clock: Seconds since the epoch.
+            flights: Uploads under way in this process; None for those of this
+                uploader alone.
+            locks: Directory of lock files between processes; None for no locks.
+
+        Raises:
+            SettingsError: The URL is not one of a store.
+        """
+        self._open = store
+        self._url = StoreUrl.parse(store_url)
+        self._policy = policy
+        self._listener = listener
+        self._clock = clock
+        self._flights = flights or SingleFlight[Bundle]()
+        self._locks = locks
+
+    async def upload(
+        self,
+        root: Path,
+        *,
+        memory: Memory,
+        include: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        follow: bool = False,
+        size_limit: int | None,
+    ) -> tuple[Bundle, list[Record]]:
+        """Make sure that the store holds the code of a directory as it is now.
+
+        Args:
+            root: The directory.
+            memory: Recalls what is known. Nothing is written to it; what turns out
+                to be wrong is forgotten.
+            include: Patterns of what to take although an ignore rule says no.
+            exclude: Patterns of what to leave out.
+            follow: Whether symlinks are replaced by what they name.
+            size_limit: Bytes the tree may have; None for no limit.
+
+        Returns:
+            The bundle, and the records that are now true. They are not written: the
+            caller remembers them, in one transaction with whatever else it did.
+
+        Raises:
+            ChangedError: Files changed each time they were packed.
+            TreeError: The tree is empty, too large, or has a file that cannot be read.
+            StoreUnavailableError: The store did not answer and nothing is remembered.
+            StoreError: The store refused.
+
+        Cancelling leaves no half-written object and remembers nothing.
+        """
+        began = time.perf_counter()
+        scanner = _scanner(root, include, exclude, follow=follow, size_limit=size_limit)
+        key = await asyncio.to_thread(scanner.key)
+        row = await memory.recall(Table.TREES, key)
+        known = KnownTree.parse(row.value) if row else None
+        changed: list[ChangedError] = []
+        while True:
+            try:
+                # After a surprise, what was known of the files is no longer trusted.
+                scanned = await scanner.run(None if changed else known, self._listener)
+                bundle, records = await self._ensure(scanned, memory)
+                break
+            except ChangedError as error:
+                changed.append(error)
+                if len(changed) > _RESTARTS:
+                    raise _restless(root, changed) from error
+        if scanned.known != known:
+            now = self._clock()
+            records.append(scanned.known.record(key, now=now, ttl=self._policy.ttl))
+        self._listener(
+            BundleUploaded(
+                uri=bundle.uri,
+                origin=bundle.origin,
+                uploaded_bytes=bundle.uploaded_bytes,
+                seconds=time.perf_counter() - began,
+            )
+        )
+        return bundle, records
+
+    async def explain(
+        self,
+        root: Path,
+        *,
+        memory: Memory,
+        include: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        follow: bool = False,
+        size_limit: int | None,
+    ) -> BundlePlan:
+        """Say what `upload` would do with the same arguments, and do none of it.
+
+        Raises:
+            ChangedError: Files changed while they were read.
+            TreeError: The tree is empty, too large, or has a file that cannot be read.
+        """
+        scanner = _scanner(root, include, exclude, follow=follow, size_limit=size_limit)
+        row = await memory.recall(Table.TREES, await asyncio.to_thread(scanner.key))
+        known = KnownTree.parse(row.value) if row else None
+        scanned = await scanner.run(known, self._listener)
+        uri = BundleUri(self._url, scanned.digest)
+        tier, reason = await self._foresee(uri, memory)
+        return BundlePlan(
+            uri=str(uri),
+            digest=scanned.digest,
+            files=len(scanned.tree.entries),
+            size=scanned.tree.size,
+            tier=tier,
+            reason=reason,
+        )
+
+    async def _foresee(self, uri: BundleUri, memory: Memory) -> tuple[Tier, str]:
+        row = await memory.recall(Table.BUNDLES, bundle_key(uri))
+        age = Age.EXPIRED
+        if row is not None and recalled(row, uri) is not None:
+            age = self._policy.age(row.verified_at, self._clock())
+        if age is Age.FRESH:
+            return "cache", "the store had it a short while ago"
+        if self._policy.offline:
+            known = age is Age.STALE
+            return ("cache" if known else "undecided"), "offline"
+        try:
+            gone = await missing(await self._open(), uri)
+        except StoreError as error:
+            return ("cache" if age is Age.STALE else "undecided"), str(error)
+        if gone:
+            return "upload", "the store does not have it"
+        return "store", "the store has it"
+
+    async def _ensure(
+        self, scanned: ScannedTree, memory: Memory
+    ) -> tuple[Bundle, list[Record]]:
+        uri = BundleUri(self._url, scanned.digest)
+        answer = await self._recall(uri, memory)
+        if answer is not None:
+            return answer
+        if self._policy.offline:
+            raise StoreUnavailableError(
+                f"offline, and nothing is remembered of {uri}",
+                hint="upload it once without offline",
+            )
+        bundle = await self._share(scanned, uri)
+        return bundle, [self._policy.record(bundle, now=self._clock())]
+
+    async def _recall(
+        self, uri: BundleUri, memory: Memory
+    ) -> tuple[Bundle, list[Record]] | None:
+        """Answer from memory, asking the store where memory alone is too old."""
+        row = await memory.recall(Table.BUNDLES, bundle_key(uri))
+        bundle = recalled(row, uri) if row else None
+        if row is None or bundle is None:
+            return None
+        match self._policy.age(row.verified_at, self._clock()):
+            case Age.FRESH:
+                return bundle, []
+            case Age.EXPIRED:
+                return None
+            case Age.STALE if self._policy.offline:
+                return bundle, []
+            case Age.STALE:
+                return await self._revalidate(uri, bundle, memory)
+
+    async def _revalidate(
+        self, uri: BundleUri, bundle: Bundle, memory: Memory
+    ) -> tuple[Bundle, list[Record]] | None:
+        try:
+            async with asyncio.timeout(self._policy.revalidate_timeout):
+                gone = await missing(await self._open(), uri)
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or "it did not answer in time"
+            self._listener(
+                Warned(
+                    message=f"cannot ask whether {uri} is still there: {reason}",
+                    hint="it was there before, so it is taken to be there now",
+                )
+            )
+            return bundle, []
+        if gone:
+            # The row is known to be wrong: a store that stops answering during the
+            # upload must not bring it back as an answer.
+            await memory.forget(Table.BUNDLES, [bundle_key(uri)])
+            return None
+        return bundle, [self._policy.record(bundle, now=self._clock())]
+
+    async def _share(self, scanned: ScannedTree, uri: BundleUri) -> Bundle:
+        """Deliver a bundle, or wait for whoever in this process does already."""
+        mine = False
+
+        async def work() -> Bundle:
+            nonlocal mine
+            mine = True
+            return await self._deliver(scanned, uri)
+
+        bundle = await self._flights.do(f"bundle {uri}", work)
+        if mine:
+            return bundle
+        return replace(bundle, origin=Origin.FOUND, uploaded_bytes=0)
+
+    async def _deliver(self, scanned: ScannedTree, uri: BundleUri) -> Bundle:
+        store = await self._open()
+        gone = await missing(store, uri)
+        sent = None
+        if gone:
+            async with AsyncExitStack() as stack:
+                if self._locks is not None:
+                    lock = FileLock(self._locks, str(uri), purpose=f"upload {uri}")
+                    await stack.enter_async_context(lock.hold(listener=self._listener))
+                    gone = await missing(store, uri)
+                delivery = Delivery(
+                    store=store, uri=uri, tree=scanned.tree, listener=self._listener
+                )
+                sent = await delivery.run(gone)
+        return Bundle(
+            uri=str(uri),
+            digest=uri.digest,
+            files=len(scanned.tree.entries),
+            size=scanned.tree.size,
+            uploaded_bytes=sent or 0,
+            origin=Origin.UPLOADED if sent else Origin.FOUND,
+        )
+
+
+def _scanner(
+    root: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    *,
+    follow: bool,
+    size_limit: int | None,
+) -> Scanner:
+    rules = Rules(include=include, exclude=(*exclude, f"/{MARKER}"))
+    return Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
+
+
+def _restless(root: Path, changed: list[ChangedError]) -> ChangedError:
+    paths = list(dict.fromkeys(path for error in changed for path in error.paths))
+    return ChangedError(
+        f"{', '.join(map(repr, paths[:5]))} in {str(root)!r} changed each of the "
+        f"{len(changed)} times it was read",
+        hint="wait until nothing writes to it, or leave it out with .aweighignore",
+        paths=paths,
+    )

@@ -1,0 +1,264 @@
+"""The calls that people make: a session's methods, each a use case of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aweigh.bundle.bundle import BundleUri
+from aweigh.bundle.fetch import fetch
+from aweigh.bundle.upload import BundlePolicy, BundleUploader
+from aweigh.concurrency.single_flight import SingleFlight
+from aweigh.flow.explain import explain
+from aweigh.flow.prepare import Ready, prepare
+from aweigh.image.ensure import ImageEnsurer
+from aweigh.image.image import Image
+from aweigh.image.job import Destination
+from aweigh.image.recall import ImagePolicy
+from aweigh.image.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
+
+    from aweigh.bundle.bundle import Bundle
+    from aweigh.bundle.store import Store
+    from aweigh.events import Listener
+    from aweigh.flow.explain import Plan
+    from aweigh.image.make import ToolBox
+    from aweigh.image.spec import ImageSpec
+    from aweigh.memory import Memory
+    from aweigh.oci import Digest
+    from aweigh.settings import Settings
+
+    class Backends(ToolBox, Protocol):
+        """Opens backends when they are first needed."""
+
+        async def store(self) -> Store:
+            """Return the store of the settings."""
+            ...
+
+        async def store_at(self, url: str, /) -> Store:
+            """Return the store with this URL."""
+            ...
+
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Open resources; make one with `aweigh.open_session`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        backends: Backends,
+        *,
+        listener: Listener,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.memory = memory
+        self.backends = backends
+        self._listener = listener
+        self._locks = settings.cache_dir / "locks"
+        self._image_flights = SingleFlight[Image]()
+        self._images = ImageEnsurer(
+            destination=Destination(
+                registry=settings.registry, engine=settings.engine or ""
+            ),
+            policy=ImagePolicy(
+                fresh_for=settings.image_fresh_for,
+                ttl=settings.image_ttl,
+                offline=settings.offline,
+                on_unknown=settings.on_unknown,
+            ),
+            toolbox=backends,
+            flights=self._image_flights,
+            locks=self._locks,
+            listener=listener,
+            clock=clock,
+        )
+        self._bundles = BundleUploader(
+            store=backends.store,
+            store_url=settings.store_url,
+            policy=BundlePolicy(
+                fresh_for=settings.bundle_fresh_for,
+                ttl=settings.bundle_ttl,
+                offline=settings.offline,
+            ),
+            locks=self._locks,
+            listener=listener,
+            clock=clock,
+        )
+
+    async def ensure_image(
+        self,
+        spec: ImageSpec,
+        *,
+        platforms: Sequence[str] | None = None,
+        rebuild: bool = False,
+        upgrade: bool = False,
+    ) -> Image:
+        """Return the image of a spec, which exists when this returns.
+
+        Cancelling stops a build unless another caller waits for it; nothing is tagged
+        or remembered then.
+
+        Args:
+            spec: What is wanted; its relative paths start at the current directory.
+            platforms: Platforms instead of the spec's own (default: this machine's).
+            rebuild: Build although it may exist, on the base's newest release.
+            upgrade: Build without the builder's cache as well: everything is newest.
+
+        Raises:
+            SpecError: The spec cannot be built, or names a file that is not there.
+            UndecidedError: Nobody could say whether the image exists.
+            EngineError: The build or the push failed.
+            RegistryError: The registry refused.
+            ChangedError: A file changed while the builder read it.
+        """
+        return await self._ensure(
+            spec, self.memory, platforms=platforms, rebuild=rebuild, upgrade=upgrade
+        )
+
+    async def upload_bundle(
+        self,
+        directory: str | Path,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        follow: bool = False,
+    ) -> Bundle:
+        """Return the bundle of a directory, which the store holds when this returns.
+
+        Cancelling leaves nothing visible in the store and nothing remembered.
+
+        Args:
+            directory: Where the code is.
+            include: Globs; only what matches one goes in.
+            exclude: Globs; what matches one stays out.
+            follow: Take the content of symlinks that leave the directory, instead of
+                refusing them.
+
+        Raises:
+            TreeError: The directory cannot be a bundle; the message names the files.
+            ChangedError: Files kept changing while they were read.
+            StoreError: The store refused or did not answer.
+        """
+        return await self._upload(
+            directory, self.memory, include=include, exclude=exclude, follow=follow
+        )
+
+    async def prepare(self, spec: ImageSpec, directory: str | Path) -> Ready:
+        """Make a spec's image and a directory's bundle exist at the same time.
+
+        The first failure cancels the other; what was verified is remembered anyway.
+
+        Raises:
+            AweighError: What `ensure_image` or `upload_bundle` raised.
+            ExceptionGroup: Both failed.
+        """
+        return await prepare(
+            functools.partial(self._ensure, spec),
+            functools.partial(self._upload, directory),
+            self.memory,
+        )
+
+    async def fetch_bundle(self, uri: str, destination: str | Path) -> Path:
+        """Put a bundle's files at ``destination``, every one verified by digest.
+
+        Cancelling leaves no half-written destination.
+
+        Raises:
+            BundleNotFoundError: The store does not hold it.
+            DamagedError: Stored bytes are not what they should be.
+            StoreError: The store refused or did not answer.
+        """
+        bundle = BundleUri.parse(uri)
+        store = await self.backends.store_at(str(bundle.store))
+        return await fetch(
+            store, bundle.digest, Path(destination), listener=self._listener
+        )
+
+    async def explain(
+        self,
+        spec: ImageSpec,
+        directory: str | Path | None = None,
+        *,
+        platforms: Sequence[str] | None = None,
+    ) -> Plan:
+        """Say what `prepare` would do and why; builds, pushes, uploads nothing.
+
+        Raises:
+            SpecError: The spec names a file that is not there.
+            TreeError: The directory cannot be a bundle.
+        """
+        return await explain(
+            self._images,
+            self._bundles,
+            self.memory,
+            spec=spec,
+            root=Path.cwd(),
+            platforms=platforms,
+            directory=None if directory is None else Path(directory),
+            size_limit=self.settings.bundle_size_limit,
+        )
+
+    async def digest(self, spec: ImageSpec) -> Digest:
+        """Digest a spec and the files it names; the image's tag begins with it.
+
+        Raises:
+            SpecError: It names a file that is not there.
+        """
+        snapshot = await asyncio.to_thread(take_snapshot, spec, Path.cwd())
+        return snapshot.digest
+
+    async def invalidate(self, image: Image) -> None:
+        """Forget that this image exists: the next call asks its holder."""
+        await self._images.forget(image, self.memory)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs; `open_session` calls this."""
+        await self._image_flights.aclose()
+
+    async def _ensure(
+        self,
+        spec: ImageSpec,
+        memory: Memory,
+        *,
+        platforms: Sequence[str] | None = None,
+        rebuild: bool = False,
+        upgrade: bool = False,
+    ) -> Image:
+        return await self._images.ensure(
+            spec,
+            root=Path.cwd(),
+            memory=memory,
+            platforms=platforms,
+            rebuild=rebuild,
+            upgrade=upgrade,
+        )
+
+    async def _upload(
+        self,
+        directory: str | Path,
+        memory: Memory,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        follow: bool = False,
+    ) -> Bundle:
+        bundle, records = await self._bundles.upload(
+            Path(directory),
+            memory=memory,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            follow=follow,
+            size_limit=self.settings.bundle_size_limit,
+        )
+        await memory.remember(records)
+        return bundle

@@ -1,0 +1,117 @@
+"""`aweigh bundle`, `aweigh prepare` and `aweigh fetch`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aweigh.cli.load import load_spec
+from aweigh.cli.output import (
+    bundle_json,
+    image_json,
+    print_json,
+    readable_size,
+)
+from aweigh.cli.progress import progress
+from aweigh.session import open_session
+from aweigh.tree.entry import Kind
+from aweigh.tree.rules import Rules
+from aweigh.tree.scan import scan
+
+if TYPE_CHECKING:
+    import argparse
+
+    from aweigh.tree.scan import Tree
+
+__all__ = ["bundle", "fetch", "prepare"]
+
+
+async def bundle(arguments: argparse.Namespace) -> int:
+    """Upload a directory's bundle and print its URI; or only list what is in it."""
+    if arguments.dry_run:
+        rules = Rules(
+            include=tuple(arguments.include), exclude=tuple(arguments.exclude)
+        )
+        tree = await asyncio.to_thread(
+            scan, Path(arguments.directory), rules, follow=arguments.follow
+        )
+        _print_tree(tree, as_json=arguments.json)
+        return 0
+    async with open_session(listener=progress(arguments)) as session:
+        made = await session.upload_bundle(
+            arguments.directory,
+            include=arguments.include,
+            exclude=arguments.exclude,
+            follow=arguments.follow,
+        )
+    if arguments.json:
+        print_json(bundle_json(made))
+    else:
+        print(made)
+    return 0
+
+
+async def prepare(arguments: argparse.Namespace) -> int:
+    """Ensure an image and upload a bundle side by side, and print both."""
+    spec = await asyncio.to_thread(load_spec, arguments.spec)
+    async with open_session(listener=progress(arguments)) as session:
+        ready = await session.prepare(spec, arguments.directory)
+    if arguments.json:
+        print_json(
+            {
+                "image": image_json(ready.image),
+                "bundle": bundle_json(ready.bundle),
+                "seconds": ready.seconds,
+            }
+        )
+    else:
+        print(ready.image)
+        print(ready.bundle)
+    return 0
+
+
+async def fetch(arguments: argparse.Namespace) -> int:
+    """Put a bundle's files into a directory and print it."""
+    async with open_session(listener=progress(arguments)) as session:
+        path = await session.fetch_bundle(arguments.uri, arguments.destination)
+    if arguments.json:
+        print_json({"path": str(path)})
+    else:
+        print(path)
+    return 0
+
+
+def _print_tree(tree: Tree, *, as_json: bool) -> None:
+    """List what goes in and what stays out, largest first."""
+    entries = sorted(tree.entries, key=lambda entry: (-entry.size, entry.path))
+    skipped = sorted(tree.skipped, key=lambda out: (-out.size, out.path))
+    if as_json:
+        print_json(
+            {
+                "entries": [
+                    {"path": entry.path, "kind": str(entry.kind), "size": entry.size}
+                    for entry in entries
+                ],
+                "skipped": [
+                    {"path": out.path, "rule": out.rule, "size": out.size}
+                    for out in skipped
+                ],
+                "size": tree.size,
+            }
+        )
+        return
+    for entry in entries:
+        mark = {Kind.FILE: "", Kind.DIRECTORY: "/", Kind.SYMLINK: " (link)"}
+        print(
+            f"{readable_size(entry.size):>10}  {_shown(entry.path)}{mark[entry.kind]}"
+        )
+    print(f"in: {len(entries)} entries, {readable_size(tree.size)}")
+    for out in skipped:
+        print(f"{readable_size(out.size):>10}  {_shown(out.path)}  <- {out.rule}")
+    print(f"left out: {len(skipped)}")
+
+
+def _shown(path: str) -> str:
+    """Escape what a terminal could misread."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -1,0 +1,78 @@
+"""From the SPEC argument to an image spec."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from aweigh.errors import SpecError
+from aweigh.image.spec import ImageSpec
+
+__all__ = ["load_spec"]
+
+
+def load_spec(text: str | None) -> ImageSpec:
+    """Read what SPEC names.
+
+    Raises:
+        SpecError: It names nothing that is an image spec.
+    """
+    if text is None:
+        return ImageSpec.from_toml(_nearest_project(Path.cwd()))
+    path = Path(text)
+    if path.suffix == ".toml":
+        return ImageSpec.from_toml(text)
+    if path.suffix == ".py" and path.is_file():
+        return ImageSpec.from_script(text, name=_repository(path.stem))
+    if path.is_file():
+        folder = path.absolute().parent
+        return ImageSpec.from_dockerfile(
+            text, name=_repository(folder.name), context=str(path.parent)
+        )
+    if ":" in text:
+        return _from_module(text)
+    raise SpecError(
+        f"SPEC {text!r} is neither a file nor module:attribute",
+        hint="name a pyproject.toml, a Dockerfile, a script or module:attribute",
+    )
+
+
+def _nearest_project(start: Path) -> str:
+    for folder in (start, *start.parents):
+        project = folder / "pyproject.toml"
+        if project.is_file() and "[tool.aweigh.image" in project.read_text("utf-8"):
+            return str(project)
+    raise SpecError(
+        f"no pyproject.toml with [tool.aweigh.image] in {start} or above",
+        hint="write one, or name a SPEC: a Dockerfile, a script or module:attribute",
+    )
+
+
+def _repository(stem: str) -> str:
+    """Make a repository name out of a file's name."""
+    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in stem.lower())
+    return "-".join(filter(None, name.split("-"))) or "image"
+
+
+def _from_module(text: str) -> ImageSpec:
+    module_name, _, attribute = text.partition(":")
+    # As `python -m` does: modules of the current directory come first.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SpecError(
+            f"cannot load {text!r}: {error}",
+            hint="write module:attribute, importable from the current directory",
+        ) from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(found, ImageSpec):
+        raise SpecError(
+            f"{text!r} is a {type(found).__name__}, not an ImageSpec",
+            hint="name the variable that holds the ImageSpec",
+        )
+    return found

@@ -1,0 +1,241 @@
+"""The command line: grammar, exit codes, how errors look.
+
+stdout carries data, stderr carries progress and errors. Exit codes: 0 ok, 1 failed,
+2 usage, 4 authentication, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from aweigh.cli.output import print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Command = Callable[[argparse.Namespace], Awaitable[int]]
+
+__all__ = ["main"]
+
+FAILED, USAGE, AUTHENTICATION, INTERRUPTED = 1, 2, 4, 130
+
+_SPEC_HELP = (
+    "what the image should be: a pyproject.toml with [tool.aweigh.image], a "
+    "Dockerfile, a script with a PEP 723 block, or module:attribute "
+    "(default: the nearest pyproject.toml)"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return asyncio.run(_run(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    from aweigh.errors import (
+        AuthenticationError,
+        AweighError,
+        SettingsError,
+    )
+
+    command: Command = arguments.command
+    try:
+        return await command(arguments)
+    except AuthenticationError as error:
+        print_error(error)
+        return AUTHENTICATION
+    except SettingsError as error:
+        print_error(error)
+        return USAGE
+    except AweighError as error:
+        print_error(error)
+        return FAILED
+    except ExceptionGroup as group:
+        for each in group.exceptions:
+            if not isinstance(each, AweighError):
+                raise
+            print_error(each)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aweigh",
+        description="Make a task's image and code exist before it runs.",
+        epilog="Settings come from AWEIGH_* variables, [tool.aweigh] in the nearest "
+        "pyproject.toml, aweigh.toml, and the user's config.toml.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_ensure(commands)
+    _add_bundle(commands)
+    _add_prepare(commands)
+    _add_fetch(commands)
+    _add_explain(commands)
+    _add_doctor(commands)
+    _add_cache(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; the metadata is read only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"aweigh {version('aweigh')}")
+        parser.exit()
+
+
+def _command(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress on stderr"
+    )
+    return parser
+
+
+def _add_ensure(commands: Any) -> None:
+    parser = _command(commands, "ensure", "make an image exist and print it")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether it exists: exit 0 or 1"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="build it anyway")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="build it anyway, everything newest"
+    )
+    parser.add_argument(
+        "--platform",
+        action="append",
+        metavar="OS/ARCH",
+        help="platform to build for; may be repeated",
+    )
+    parser.set_defaults(command=_ensure)
+
+
+def _add_bundle(commands: Any) -> None:
+    parser = _command(commands, "bundle", "bring a directory's code into the store")
+    _add_directory(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list what would go in, and what is left out by which rule",
+    )
+    for option, what in (("--include", "take only"), ("--exclude", "leave out")):
+        parser.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="GLOB",
+            help=f"{what} what matches; may be repeated",
+        )
+    parser.add_argument(
+        "--follow", action="store_true", help="follow symlinks that leave the directory"
+    )
+    parser.set_defaults(command=_bundle)
+
+
+def _add_prepare(commands: Any) -> None:
+    parser = _command(commands, "prepare", "ensure an image and bundle a directory")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    _add_directory(parser)
+    parser.set_defaults(command=_prepare)
+
+
+def _add_fetch(commands: Any) -> None:
+    parser = _command(commands, "fetch", "put a bundle's files into a directory")
+    parser.add_argument("uri", metavar="URI", help="what `aweigh bundle` printed")
+    parser.add_argument("destination", metavar="DIR", help="where the files go")
+    parser.set_defaults(command=_fetch)
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _command(commands, "explain", "say what prepare would do, and why")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    parser.add_argument(
+        "directory", nargs="?", metavar="DIR", help="the code (default: none)"
+    )
+    parser.set_defaults(command=_explain)
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = _command(commands, "doctor", "check everything that aweigh needs")
+    parser.set_defaults(command=_doctor)
+
+
+def _add_cache(commands: Any) -> None:
+    parser = commands.add_parser("cache", help="look at or clean what is remembered")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, help_text in (
+        ("dir", "print where it is"),
+        ("ls", "list what is remembered"),
+        ("size", "print its size in bytes"),
+        ("prune", "remove what has expired"),
+        ("clean", "remove everything"),
+    ):
+        action = _command(actions, name, help_text)
+        action.set_defaults(command=_cache, action=name)
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", nargs="?", default=".", metavar="DIR", help="the code (default: .)"
+    )
+
+
+# Each command's module is imported when it runs: an answer from memory should not pay
+# for the others.
+
+
+async def _ensure(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.image import ensure
+
+    return await ensure(arguments)
+
+
+async def _explain(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.image import explain
+
+    return await explain(arguments)
+
+
+async def _bundle(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import bundle
+
+    return await bundle(arguments)
+
+
+async def _prepare(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import prepare
+
+    return await prepare(arguments)
+
+
+async def _fetch(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import fetch
+
+    return await fetch(arguments)
+
+
+async def _doctor(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.doctor import doctor
+
+    return await doctor(arguments)
+
+
+async def _cache(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.cache import cache
+
+    return await cache(arguments)

@@ -1,0 +1,75 @@
+"""Events as lines on stderr: one line per change, the same in a terminal and in CI."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from aweigh import events
+from aweigh.cli.output import readable_size, readable_time
+from aweigh.events import silent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from aweigh.events import Event, Listener
+
+__all__ = ["line", "progress"]
+
+
+def progress(arguments: argparse.Namespace) -> Listener:
+    """Return the listener that a command's options ask for."""
+    return silent if arguments.quiet else print_event
+
+
+def print_event(event: Event, /) -> None:
+    """Print an event if it is worth a line."""
+    text = line(event)
+    if text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per event
+    """Describe an event in one line; empty when it is not worth one."""
+    match event:
+        case events.Checked():
+            why = f" ({event.reason})" if event.reason else ""
+            took = readable_time(event.seconds)
+            return f"image   {event.checker}: {event.verdict}{why} [{took}]"
+        case events.BuildStarted():
+            return f"image   building {event.reference} for {event.platform}"
+        case events.BuildStepFinished():
+            done = "cached" if event.cached else readable_time(event.seconds)
+            return f"build   {event.step} [{done}]"
+        case events.BuildLogged():
+            return f"build   | {event.line}"
+        case events.BuildFinished():
+            return f"image   built [{readable_time(event.seconds)}]"
+        case events.BlobPushed():
+            return f"push    {event.layer} {'reused' if event.reused else 'pushed'}"
+        case events.ImagePushed():
+            return f"image   pushed [{readable_time(event.seconds)}]"
+        case events.ImageEnsured():
+            return f"image   {event.origin} [{readable_time(event.seconds)}]"
+        case events.TreeScanned():
+            size, took = readable_size(event.size), readable_time(event.seconds)
+            return f"bundle  {event.files} entries, {size}, {event.read} read [{took}]"
+        case events.FileSkipped():
+            return f"bundle  left out {event.path}: {event.kind}"
+        case events.BundleUploaded():
+            sent = (
+                f", {readable_size(event.uploaded_bytes)} sent"
+                if event.uploaded_bytes
+                else ""
+            )
+            return f"bundle  {event.origin}{sent} [{readable_time(event.seconds)}]"
+        case events.Waited():
+            waited = readable_time(event.seconds)
+            return f"wait    {event.purpose} by {event.holder} [{waited}]"
+        case events.Retried():
+            delay = readable_time(event.delay)
+            return f"retry   {event.what} in {delay}: {event.reason}"
+        case events.Warned():
+            return f"warning {event.message}; {event.hint}"
+        case _:
+            return ""

@@ -1,0 +1,76 @@
+"""An image that exists, pinned by digest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from aweigh.oci import Digest, Platform, Reference
+
+__all__ = ["Image", "Location", "Origin"]
+
+Location = Literal["registry", "engine"]
+Origin = Literal["recalled", "found", "built"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that was checked, found or built; immutable by its digest.
+
+    Attributes:
+        reference: Repository and tag under which it was ensured.
+        digest: In a registry: of the index. In the engine: the image id.
+        location: Who holds it.
+        platforms: The platforms that it is known to have.
+        origin: Whether it was ``recalled`` from memory, ``found`` where it should be,
+            or ``built`` by this call.
+        verified_at: When its holder last confirmed it, in seconds since the epoch.
+    """
+
+    reference: Reference
+    digest: Digest
+    location: Location
+    platforms: frozenset[Platform]
+    origin: Origin
+    verified_at: float
+
+    def __str__(self) -> str:
+        """What the place that holds the image can run."""
+        if self.location == "engine":
+            return str(self.digest)
+        return str(self.reference.with_digest(self.digest))
+
+    def to_value(self, spec_digest: Digest) -> bytes:
+        """Encode what has to be remembered about the image of this spec."""
+        return json.dumps(
+            {
+                "reference": str(self.reference),
+                "digest": str(self.digest),
+                "location": self.location,
+                "platforms": sorted(map(str, self.platforms)),
+                "spec": str(spec_digest),
+            },
+            separators=(",", ":"),
+        ).encode()
+
+    @classmethod
+    def from_value(
+        cls, value: bytes, *, spec_digest: Digest, verified_at: float
+    ) -> Image | None:
+        """Decode what was remembered; None unless it is an image of this spec."""
+        try:
+            body = json.loads(value)
+            location = body["location"]
+            if body["spec"] != str(spec_digest) or location not in get_args(Location):
+                return None
+            return cls(
+                reference=Reference.parse(body["reference"]),
+                digest=Digest.parse(body["digest"]),
+                location=location,
+                platforms=frozenset(map(Platform.parse, body["platforms"])),
+                origin="recalled",
+                verified_at=verified_at,
+            )
+        except (KeyError, TypeError, AttributeError, ValueError):
+            return None

@@ -1,0 +1,166 @@
+"""Open resources and the calls that use them: the one place that wires everything.
+
+Backends are imported when something first needs them: an answer from memory opens the
+local database and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from aweigh.backends.localdb import open_localdb
+from aweigh.calls import Session
+from aweigh.events import silent
+from aweigh.image.make import ImageTools
+from aweigh.settings import Settings, environment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from aweigh.backends.engine import Engine
+    from aweigh.backends.registry import RegistryClient
+    from aweigh.bundle.store import Store
+    from aweigh.events import Listener
+    from aweigh.image.checker import Checker
+    from aweigh.image.credential import CredentialSource
+    from aweigh.image.image import Location
+
+__all__ = ["Session", "open_session"]
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_session(
+    settings: Settings | None = None,
+    *,
+    listener: Listener = silent,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Session]:
+    """Open a session; leaving it ends what it runs and closes what it opened.
+
+    Args:
+        settings: How to behave; `Settings.load()` when None.
+        listener: Hears every event of this session.
+        clock: Seconds since the epoch, for the ages of what is remembered.
+
+    Raises:
+        SettingsError: The settings cannot be loaded.
+    """
+    if settings is None:
+        settings = await asyncio.to_thread(Settings.load)
+    async with AsyncExitStack() as stack:
+        memory = await stack.enter_async_context(
+            open_localdb(
+                settings.cache_dir,
+                listener=listener,
+                clock=clock,
+                prune_probability=settings.prune_probability,
+            )
+        )
+        backends = Backends(settings, listener, stack)
+        session = Session(settings, memory, backends, listener=listener, clock=clock)
+        stack.push_async_callback(session.aclose)
+        yield session
+
+
+class Backends:
+    """Opens each backend once, when it is first needed, until the session ends."""
+
+    def __init__(
+        self, settings: Settings, listener: Listener, stack: AsyncExitStack
+    ) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._stack = stack
+        self.registry = Opener(self._open_registry, stack)
+        self.engine = Opener(self._open_engine, stack)
+        self._stores: dict[str, Opener[Store]] = {}
+
+    @functools.cached_property
+    def credentials(self) -> CredentialSource:
+        """The credentials of registries, from Docker's and Podman's files."""
+        from aweigh.backends.credentials import DockerCredentials
+
+        return DockerCredentials(environment(), Path.home(), listener=self._listener)
+
+    async def checker(self, location: Location, /) -> Checker:
+        """Return the checker that asks this holder of images."""
+        if location == "engine":
+            from aweigh.backends.engine import EngineChecker
+
+            return EngineChecker(await self.engine())
+        from aweigh.backends.registry import RegistryChecker
+
+        return RegistryChecker(await self.registry())
+
+    async def tools(self, _location: Location, /) -> ImageTools:
+        """Return what a build needs."""
+        from aweigh.backends.engine import EngineBuilder
+
+        registry = await self.registry()
+        builder = EngineBuilder(
+            await self.engine(),
+            credentials=self.credentials,
+            registry=registry,
+            listener=self._listener,
+        )
+        return ImageTools(builder=builder, manifests=registry)
+
+    async def store(self) -> Store:
+        """Return the store of the settings."""
+        return await self.store_at(self._settings.store_url)
+
+    async def store_at(self, url: str) -> Store:
+        """Return the store with this URL."""
+        if url not in self._stores:
+            opening = functools.partial(self._open_store, url)
+            self._stores[url] = Opener(opening, self._stack)
+        return await self._stores[url]()
+
+    def _open_registry(self) -> AbstractAsyncContextManager[RegistryClient]:
+        from aweigh.backends.registry import open_registry
+
+        return open_registry(
+            self.credentials,
+            insecure_registries=self._settings.insecure_registries,
+            listener=self._listener,
+        )
+
+    def _open_engine(self) -> AbstractAsyncContextManager[Engine]:
+        from aweigh.backends.engine import open_engine
+
+        return open_engine(self._settings.engine)
+
+    def _open_store(self, url: str) -> AbstractAsyncContextManager[Store]:
+        from aweigh.backends.objects import open_store
+
+        return open_store(url, listener=self._listener)
+
+
+class Opener(Generic[T]):
+    """Opens a resource at the first call and returns the same one from then on."""
+
+    def __init__(
+        self,
+        opening: Callable[[], AbstractAsyncContextManager[T]],
+        stack: AsyncExitStack,
+    ) -> None:
+        self._opening = opening
+        self._stack = stack
+        self._lock = asyncio.Lock()
+        self._opened: list[T] = []
+
+    async def __call__(self) -> T:
+        """Return the resource; cancelling while it opens leaves it closed."""
+        async with self._lock:
+            if not self._opened:
+                resource = await self._stack.enter_async_context(self._opening())
+                self._opened.append(resource)
+        return self._opened[0]

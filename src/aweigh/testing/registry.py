@@ -1,0 +1,321 @@
+"""A registry in memory that speaks the OCI distribution API, faults included."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+from aiohttp import web
+
+from aweigh.testing.tokens import TokenService
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from aweigh.testing.faults import Fault
+
+__all__ = ["FakeRegistry", "Received"]
+
+_PATH = re.compile(
+    r"/v2/(?P<name>.+?)/(?:manifests/(?P<reference>[^/]+)"
+    r"|blobs/uploads/(?P<session>[^/]*)|blobs/(?P<digest>sha256:[0-9a-f]{64}))"
+)
+_API = {"Docker-Distribution-Api-Version": "registry/2.0"}
+_READS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A request that reached a `FakeRegistry`.
+
+    Attributes:
+        method: HTTP method.
+        path: Path without the query.
+        query: The query, as it came.
+        headers: Its headers.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Repository:
+    manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Planned:
+    fault: Fault
+    method: str
+    path: str
+    times: int
+
+
+class FakeRegistry:
+    """A real HTTP server on 127.0.0.1; use it as an async context manager.
+
+    Attributes:
+        host: ``127.0.0.1:port``, as references name it.
+        received: Every request so far, those for tokens included.
+        tokens: Its token service, at ``/token``.
+    """
+
+    def __init__(
+        self,
+        *,
+        challenge: Literal["", "basic", "bearer"] = "",
+        username: str = "sailor",
+        password: str = "anchor",  # noqa: S107 - of a fake
+        identity_token: str = "",
+        token_life: float = 60.0,
+        hides: Literal[0, 401, 403] = 0,
+        takes_pushes: bool = True,
+        mounts: bool = True,
+        says_digest: bool = True,
+    ) -> None:
+        """Describe it; entering the context starts it.
+
+        Args:
+            challenge: How it authenticates; without one it lets everybody in.
+            username: The account that exists.
+            password: Its password.
+            identity_token: Its OAuth2 refresh token, if it has one.
+            token_life: Seconds that bearer tokens are accepted.
+            hides: The status for repositories that do not exist; 0 is an honest 404.
+            takes_pushes: Whether uploads are allowed.
+            mounts: Whether blobs can be mounted from another repository.
+            says_digest: Whether answers have ``Docker-Content-Digest``.
+        """
+        self.host = ""
+        self.received: list[Received] = []
+        self.tokens = TokenService(
+            username=username,
+            password=password,
+            identity_token=identity_token,
+            life=token_life,
+        )
+        self.realm = ""
+        self._challenge = challenge
+        self._hides = hides
+        self._takes_pushes = takes_pushes
+        self._mounts = mounts
+        self._says_digest = says_digest
+        self._repositories: dict[str, _Repository] = {}
+        self._sessions: dict[str, bytes] = {}
+        self._planned: list[_Planned] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start to listen on a free port."""
+        app = web.Application(client_max_size=1 << 32)
+        app.router.add_route("*", "/{tail:.*}", self._serve)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
+        self._stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.host = f"127.0.0.1:{runner.addresses[0][1]}"
+        self.realm = self.realm or f"http://{self.host}/token"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and drop every connection."""
+        await self._stack.aclose()
+
+    @property
+    def open_uploads(self) -> int:
+        """How many uploads were begun and neither finished nor cancelled."""
+        return len(self._sessions)
+
+    def requests(self, method: str = "", path: str = "") -> list[Received]:
+        """Return the requests with this method whose path contains this text."""
+        return [
+            request
+            for request in self.received
+            if request.method == (method or request.method) and path in request.path
+        ]
+
+    def fail(
+        self, fault: Fault, *, method: str = "", path: str = "", times: int = 1
+    ) -> None:
+        """Answer the next requests with a fault.
+
+        Args:
+            fault: What to do instead of answering.
+            method: Only requests with this method.
+            path: Only requests whose path contains this.
+            times: How many of them.
+        """
+        self._planned.append(_Planned(fault, method, path, times))
+
+    def add_blob(self, repository: str, content: bytes) -> str:
+        """Hold a blob; return its digest."""
+        digest = _digest(content)
+        self._repository(repository).blobs[digest] = content
+        return digest
+
+    def add_manifest(
+        self, repository: str, tag: str, content: bytes, media_type: str
+    ) -> str:
+        """Hold a manifest under a tag and its digest; return the digest."""
+        digest = _digest(content)
+        manifests = self._repository(repository).manifests
+        manifests[tag] = manifests[digest] = (content, media_type)
+        return digest
+
+    def blob(self, repository: str, digest: str) -> bytes | None:
+        """Return a blob, if the repository holds it."""
+        return self._repository(repository).blobs.get(digest)
+
+    def _repository(self, name: str) -> _Repository:
+        return self._repositories.setdefault(name, _Repository())
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self.received.append(
+            Received(
+                method=request.method,
+                path=request.path,
+                query=request.query_string,
+                headers=request.headers.copy(),
+            )
+        )
+        for planned in self._planned:
+            if planned.times > 0 and _meant(planned, request):
+                planned.times -= 1
+                return await planned.fault(request)
+        if request.path == "/token":
+            return await self.tokens.answer(request)
+        match = _PATH.fullmatch(request.path)
+        if match is None:
+            return _error(404, "NAME_INVALID")
+        return self._refusal(request, match["name"]) or await self._api(request, match)
+
+    def _refusal(self, request: web.Request, name: str) -> web.Response | None:
+        reads = request.method in _READS
+        authorization = request.headers.get("Authorization", "")
+        if self._challenge == "basic" and not self.tokens.knows(authorization):
+            return self._refused(401, 'Basic realm="fake"')
+        action = "pull" if reads else "push"
+        allowed = self.tokens.allows(authorization, name, action)
+        if self._challenge == "bearer" and not allowed:
+            return self._refused(401, self._bearer(name, reads=reads))
+        if self._hides and reads and name not in self._repositories:
+            return self._refused(self._hides, self._bearer(name, reads=reads))
+        if not reads and not self._takes_pushes:
+            return _error(403, "DENIED")
+        return None
+
+    def _refused(self, status: int, challenge: str) -> web.Response:
+        refused = _error(status, "UNAUTHORIZED" if status == 401 else "DENIED")  # noqa: PLR2004
+        if status == 401:  # noqa: PLR2004 - HTTP
+            refused.headers.add("WWW-Authenticate", "Negotiate")
+            refused.headers.add("WWW-Authenticate", challenge)
+        return refused
+
+    def _bearer(self, name: str, *, reads: bool) -> str:
+        actions = "pull" if reads else "pull,push"
+        return (
+            f'Bearer realm="{self.realm}",service="fake",'
+            f'scope="repository:{name}:{actions}"'
+        )
+
+    async def _api(self, request: web.Request, match: re.Match[str]) -> web.Response:
+        name = match["name"]
+        if match["reference"] is not None:
+            return await self._manifest(request, name, match["reference"])
+        if match["digest"] is not None:
+            return self._blob(request, name, match["digest"])
+        return await self._upload(request, name, match["session"])
+
+    async def _manifest(
+        self, request: web.Request, name: str, reference: str
+    ) -> web.Response:
+        held = self._repositories.get(name, _Repository()).manifests
+        if request.method == "PUT":
+            content = await request.read()
+            self.add_manifest(
+                name, reference, content, request.headers.get("Content-Type", "")
+            )
+            return web.Response(status=201, headers=_API | _named(_digest(content)))
+        if reference not in held:
+            return _error(404, "MANIFEST_UNKNOWN")
+        content, media_type = held[reference]
+        if request.method == "DELETE":
+            for key in [key for key, value in held.items() if value[0] == content]:
+                del held[key]
+            return web.Response(status=202, headers=_API)
+        if media_type not in request.headers.get("Accept", ""):
+            return _error(404, "MANIFEST_UNKNOWN")
+        headers = {**_API, "Content-Type": media_type}
+        if self._says_digest:
+            headers |= _named(_digest(content))
+        return web.Response(body=content, headers=headers)
+
+    def _blob(self, request: web.Request, name: str, digest: str) -> web.Response:
+        content = self._repositories.get(name, _Repository()).blobs.get(digest)
+        if content is None or request.method not in _READS:
+            return _error(404, "BLOB_UNKNOWN")
+        return web.Response(
+            body=content,
+            headers={**_API, "Content-Type": "application/octet-stream"},
+        )
+
+    async def _upload(
+        self, request: web.Request, name: str, session: str
+    ) -> web.Response:
+        if request.method == "POST":
+            return self._begin(request, name)
+        if session not in self._sessions:
+            return _error(404, "BLOB_UPLOAD_UNKNOWN")
+        if request.method == "DELETE":
+            del self._sessions[session]
+            return web.Response(status=204, headers=_API)
+        content = self._sessions.pop(session) + await request.read()
+        if _digest(content) != request.query.get("digest"):
+            return _error(400, "DIGEST_INVALID")
+        digest = self.add_blob(name, content)
+        return web.Response(status=201, headers=_API | _named(digest))
+
+    def _begin(self, request: web.Request, name: str) -> web.Response:
+        source = self._repositories.get(request.query.get("from", ""), _Repository())
+        digest = request.query.get("mount", "")
+        if self._mounts and digest in source.blobs:
+            self.add_blob(name, source.blobs[digest])
+            return web.Response(status=201, headers=_API | _named(digest))
+        session = uuid.uuid4().hex
+        self._sessions[session] = b""
+        location = f"/v2/{name}/blobs/uploads/{session}?_state=a%2Fb%3D"
+        return web.Response(status=202, headers={**_API, "Location": location})
+
+
+def _meant(planned: _Planned, request: web.Request) -> bool:
+    return planned.path in request.path and planned.method in ("", request.method)
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _named(digest: str) -> dict[str, str]:
+    return {"Docker-Content-Digest": digest}
+
+
+def _error(status: int, code: str) -> web.Response:
+    error = {"code": code, "message": code.replace("_", " ").lower()}
+    return web.json_response({"errors": [error]}, status=status, headers=_API)

@@ -1,0 +1,130 @@
+"""One container, run to its end: output, exit code, and nothing left behind."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from aweigh.backends.engine import Engine, open_engine, run_container
+from aweigh.errors import EngineError
+from tests.backends.engine.doubles import (
+    END,
+    engine_double,
+    eventually,
+    response,
+    running,
+)
+from tests.services import Services
+
+
+async def ours(engine: Engine) -> list[str]:
+    """Return the names of containers that we made."""
+    params = {"all": "1", "filters": '{"label": ["aweigh.run"]}'}
+    found = await engine.send("GET", "containers/json", params=params)
+    return [name for container in found for name in container["Names"]]
+
+
+async def test_output_and_exit_code_come_back(
+    engine: Engine, services: Services, tmp_path: Path
+) -> None:
+    """Environment, directory, mounts and both outputs are there; then it is gone."""
+    (tmp_path / "in").write_text("mounted")
+    before = set(await ours(engine))
+    lines: list[str] = []
+    script = (
+        "pwd; echo $WORD; cat /m/in; echo; echo no newline >&2; printf last; exit 3"
+    )
+    code = await run_container(
+        engine,
+        services.base,
+        ["sh", "-c", script],
+        env={"WORD": "a=b c"},
+        workdir="/tmp",
+        binds=[f"{tmp_path}:/m:ro"],
+        on_log=lines.append,
+    )
+    assert code == 3
+    assert sorted(lines) == ["/tmp", "a=b c", "last", "mounted", "no newline"]
+    assert set(await ours(engine)) <= before
+
+
+async def test_output_may_go_nowhere(engine: Engine, services: Services) -> None:
+    """Without a listener the exit code is all; an empty command is the image's own."""
+    script = ["sh", "-c", "echo x; printf y"]
+    assert await run_container(engine, services.base, script) == 0
+
+
+async def test_much_output_is_whole(engine: Engine, services: Services) -> None:
+    """Frames that are cut anywhere are put together again."""
+    lines: list[str] = []
+    script = "import sys\nfor i in range(50000): print(i)"
+    code = await run_container(
+        engine, services.base, ["python3", "-c", script], on_log=lines.append
+    )
+    assert code == 0
+    assert lines == [str(number) for number in range(50_000)]
+
+
+async def test_cancelling_stops_and_removes_it(
+    engine: Engine, services: Services
+) -> None:
+    """Within a second the process and the container are gone."""
+    seconds = f"{random.randint(10**6, 10**7)}.5"
+    before = set(await ours(engine))
+    run = asyncio.create_task(run_container(engine, services.base, ["sleep", seconds]))
+    await eventually(lambda: running(seconds) or run.done())
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not running(seconds)
+    assert set(await ours(engine)) <= before
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_cancelled_at_any_moment_nothing_is_left(
+    engine: Engine, services: Services, rounds: int
+) -> None:
+    """Also while the container is being created or started."""
+    before = set(await ours(engine))
+    run = asyncio.create_task(run_container(engine, services.base, ["sleep", "600"]))
+    for _ in range(rounds * 3):
+        await asyncio.sleep(0.001)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert set(await ours(engine)) <= before
+
+
+async def test_an_image_the_engine_lacks_is_an_error(engine: Engine) -> None:
+    """The engine's own words name it."""
+    with pytest.raises(EngineError, match="No such image") as caught:
+        await run_container(engine, "nosuch-image-of-aweigh", ["true"])
+    assert caught.value.status == 404
+
+
+async def test_a_program_the_image_lacks_is_an_error(
+    engine: Engine, services: Services
+) -> None:
+    """A container that cannot start is removed too."""
+    before = set(await ours(engine))
+    with pytest.raises(EngineError, match="nosuch-program"):
+        await run_container(engine, services.base, ["nosuch-program"])
+    assert set(await ours(engine)) <= before
+
+
+@pytest.mark.parametrize("state", [b"{}", b"[]", b""])
+async def test_an_unknown_end_is_an_error(tmp_path: Path, state: bytes) -> None:
+    """An engine that does not say how it ended is not taken for success."""
+
+    async def answer(
+        line: str, _: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        empty = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + END
+        writer.write(
+            empty if "/logs" in line else response(state if "/wait" in line else b"{}")
+        )
+
+    async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
+        with pytest.raises(EngineError, match="did not say how"):
+            await run_container(e, "x", [])
