@@ -36,9 +36,9 @@ services: ## Start the engine, registries and object store of the tests (root on
 
 .PHONY: bench
 bench: $(VENV)/ready services ## Run the benchmarks beside their peers
-	$(BIN)/python benchmarks/bench_check.py
-	$(BIN)/python benchmarks/bench_warm.py
-	$(BIN)/python benchmarks/bench_bundle.py
+	$(BIN)/python -m benchmarks.bench_check
+	$(BIN)/python -m benchmarks.bench_warm
+	$(BIN)/python -m benchmarks.bench_bundle
 
 .PHONY: clean
 clean: ## Stop the services and remove what was built

@@ -1,6 +1,6 @@
 """Our registry check beside `skopeo inspect --raw`, on the same registry and image.
 
-Run with the services of `.ci/setup`: python benchmarks/bench_check.py [ROUNDS]
+Run with the services of `.ci/setup`: python -m benchmarks.bench_check [ROUNDS]
 """
 
 from __future__ import annotations

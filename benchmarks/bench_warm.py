@@ -1,6 +1,6 @@
 """A warm `ensure_image`: a whole process, and one call in a running process.
 
-Run with the services of `.ci/setup`: python benchmarks/bench_warm.py [ROUNDS]
+Run with the services of `.ci/setup`: python -m benchmarks.bench_warm [ROUNDS]
 """
 
 from __future__ import annotations

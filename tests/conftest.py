@@ -7,6 +7,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+
+from aweigh.settings import Settings, environment
 from tests.services import Services, find_services, setting
 
 SETUP_HINT = "real services are not running: sudo .ci/setup"
@@ -136,3 +138,25 @@ def access_log(services: Services) -> AccessLog:
     log = AccessLog(path=services.registry_log, registry=services.registry)
     log.mark()
     return log
+
+
+@pytest.fixture
+def live(services: Services, repository: str, tmp_path: Path) -> Settings:
+    """Return settings for the real services, with names and caches of our own."""
+    return Settings(
+        registry=repository,
+        engine=services.engine,
+        cache_dir=tmp_path / "cache",
+        data_dir=tmp_path / "data",
+    )
+
+
+@pytest.fixture
+def live_environ(live: Settings) -> dict[str, str]:
+    """Return the same settings as variables for a new process."""
+    return environment() | {
+        "AWEIGH_REGISTRY": str(live.registry),
+        "AWEIGH_ENGINE": str(live.engine),
+        "AWEIGH_CACHE_DIR": str(live.cache_dir),
+        "AWEIGH_DATA_DIR": str(live.data_dir),
+    }

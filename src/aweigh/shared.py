@@ -1,8 +1,7 @@
 """The module-level functions, and the session that they share.
 
-There is one session per event loop and settings. It closes a moment after its last
-call, or when the loop ends: a session is kept open inside an asynchronous generator,
-and closing those is what `asyncio.run` does last.
+There is one session per event loop and settings. A task keeps it open, and closes it a
+moment after its last call, or when the loop ends: `asyncio.run` cancels what is left.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from aweigh.session import Session, open_session
 from aweigh.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from aweigh.bundle.bundle import Bundle
@@ -88,41 +87,39 @@ async def explain(
 
 
 class _Shared:
-    """A session that several calls use, and how many do."""
+    """A session that several calls use, the task that keeps it, and how many do."""
 
     def __init__(self, settings: Settings, siblings: dict[Settings, _Shared]) -> None:
         self.users = 0
         self._settings = settings
         self._siblings = siblings
-        self._opening = asyncio.Lock()
-        self._session: Session | None = None
-        self._keeper = self._keep()
-        self._closing: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._opened: asyncio.Future[Session] = asyncio.Future()
+        self._keeper = asyncio.create_task(self._keep(), name="aweigh session")
 
     async def session(self) -> Session:
-        """Return the session, opened by the first who asks."""
-        async with self._opening:
-            if self._session is None:
-                try:
-                    self._session = await anext(self._keeper)
-                except BaseException:
-                    # A generator that failed is spent; the next caller starts afresh.
-                    self._keeper = self._keep()
-                    raise
-            return self._session
+        """Return the session once it is open; cancelling disturbs nobody else."""
+        await asyncio.wait([self._opened])
+        return self._opened.result()
 
     def close_if_idle(self) -> None:
-        """Begin to close unless somebody came back; the loop's end would do it too."""
-        if self.users == 0 and self._closing is None:
+        """Begin to close unless somebody came back."""
+        if self.users == 0:
             self._leave()
-            self._closing = asyncio.ensure_future(self._keeper.aclose())
+            self._idle.set()
 
-    async def _keep(self) -> AsyncGenerator[Session, None]:
-        async with open_session(self._settings) as session:
-            try:
-                yield session
-            finally:
-                self._leave()
+    async def _keep(self) -> None:
+        try:
+            async with open_session(self._settings) as session:
+                self._opened.set_result(session)
+                await self._idle.wait()
+        except Exception as error:
+            if self._opened.done():
+                raise
+            self._opened.set_exception(error)
+        finally:
+            self._leave()
+            self._opened.cancel()
 
     def _leave(self) -> None:
         """Let the next call open a session of its own."""

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,7 @@ async def test_cancelled_put_leaves_nothing(
         services = request.getfixturevalue("services")
         assert prefix not in multipart_uploads(services)
     if url.startswith("file"):
-        assert not [path for path in _files(url)]
+        assert not _files(url)
 
 
 def _files(url: str) -> list[Path]:
@@ -288,13 +289,16 @@ async def test_missing_bucket_is_named(
             assert "bucket" in caught.value.hint
 
 
+Answer = bytes | Callable[[bytes], bytes]
+
+
 @dataclass
 class Endpoint:
     """A server that answers each request with the next of some canned answers."""
 
-    answers: list[bytes]
+    answers: list[Answer]
     requests: int = 0
-    port: int = 0
+    stall: bool = False
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -305,23 +309,27 @@ class Endpoint:
             for line in head.split(b"\r\n"):
                 if line.lower().startswith(b"content-length:"):
                     await reader.readexactly(int(line.split(b":")[1]))
-            answer = self.answers[min(self.requests, len(self.answers) - 1)]
+            given = self.answers[min(self.requests, len(self.answers) - 1)]
             self.requests += 1
-            if not answer:
+            if given == b"":
                 await asyncio.sleep(30)
-            writer.write(answer)
+            writer.write(given if isinstance(given, bytes) else given(head))
             await writer.drain()
+            if self.stall:
+                await asyncio.sleep(5)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
 
-def answer(status: str, body: bytes = b"", *, length: int | None = None) -> bytes:
+def answer(
+    status: str, body: bytes = b"", *, length: int | None = None, extra: str = "X-A: b"
+) -> bytes:
     """Build an HTTP answer."""
     size = len(body) if length is None else length
     head = (
-        f'HTTP/1.1 {status}\r\nContent-Length: {size}\r\nETag: "e"\r\n'
+        f'HTTP/1.1 {status}\r\nContent-Length: {size}\r\nETag: "e"\r\n{extra}\r\n'
         "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
@@ -344,13 +352,15 @@ class Faulty:
         self._stack = stack
         self.events: list[Event] = []
 
-    async def open(self, *answers: bytes, **limits: float) -> tuple[Store, Endpoint]:
+    async def open(
+        self, *answers: Answer, stall: bool = False, **limits: float
+    ) -> tuple[Store, Endpoint]:
         """Start a server and open a store on it."""
-        endpoint = Endpoint(list(answers))
+        endpoint = Endpoint(list(answers), stall=stall)
         server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
         self._stack.callback(server.close)
-        endpoint.port = server.sockets[0].getsockname()[1]
-        use_s3(self._patch, f"http://127.0.0.1:{endpoint.port}")
+        port = server.sockets[0].getsockname()[1]
+        use_s3(self._patch, f"http://127.0.0.1:{port}")
         store = await self._stack.enter_async_context(
             open_store(
                 "s3://bucket/prefix",
@@ -427,15 +437,17 @@ async def test_nobody_listening_is_unavailability(
 async def test_broken_download_is_taken_up_again(faulty: Faulty) -> None:
     """A body that breaks off is asked for again from where it stopped."""
     body = os.urandom(3 * MIB)
-    store, endpoint = await faulty.open(
-        answer("200 OK", body[: 2 * MIB], length=len(body)),
-        answer("206 Partial Content", body[2 * MIB :]).replace(
-            b"ETag",
-            f"Content-Range: bytes {2 * MIB}-{3 * MIB - 1}/{3 * MIB}\r\nETag".encode(),
-        ),
-    )
+
+    def rest(head: bytes) -> bytes:
+        start = int(head.lower().split(b"range: bytes=")[1].split(b"-")[0])
+        extra = f"Content-Range: bytes {start}-{len(body) - 1}/{len(body)}"
+        return answer("206 Partial Content", body[start:], extra=extra)
+
+    broken = answer("200 OK", body[: 2 * MIB], length=len(body))
+    store, endpoint = await faulty.open(broken, rest)
     assert await read(store, "x") == body
     assert endpoint.requests == 2
+    assert faulty.events
 
 
 async def test_download_that_always_breaks_is_an_error(faulty: Faulty) -> None:
@@ -445,26 +457,13 @@ async def test_download_that_always_breaks_is_an_error(faulty: Faulty) -> None:
         await read(store, "x")
 
 
-async def test_dripping_download_is_cut(faulty: Faulty) -> None:
+async def test_stalled_download_is_cut(faulty: Faulty) -> None:
     """A body that stops coming ends with the deadline for a piece."""
-    body = answer("200 OK", b"", length=MIB)
-
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(body)
-        await asyncio.sleep(5)
-        writer.close()
-
-    store, endpoint = await faulty.open(b"", piece=0.2)
-    endpoint.serve = serve  # type: ignore[method-assign]
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    faulty._patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    async with open_store(
-        "s3://bucket/prefix", listener=silent, deadlines=Deadlines(piece=0.2)
-    ) as store:
-        with pytest.raises(StoreUnavailableError, match="no answer"):
-            await read(store, "x")
-    server.close()
+    store, _ = await faulty.open(
+        answer("200 OK", b"x", length=MIB), stall=True, piece=0.2
+    )
+    with pytest.raises(StoreUnavailableError, match="no answer"):
+        await read(store, "x")
 
 
 async def test_store_without_conditions_is_asked_first(faulty: Faulty) -> None:
@@ -545,23 +544,26 @@ def test_disk_faults_name_the_directory(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_directory_of_another_user_is_named(tmp_path: Path) -> None:
+def test_directory_of_another_user_is_named() -> None:
     """No permission is an error, both to make the directory and to write into it."""
-    tmp_path.chmod(0o755)
-    become = "import os; os.setuid(65534)\n"
-    for name in ("new", "there"):
-        store = tmp_path / name / "store"
-        if name == "there":
-            store.mkdir(parents=True)
-        ran = subprocess.run(
-            [sys.executable, "-c", become + PUT, store.as_uri()],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd="/",
-        )
-        assert str(store) in ran.stdout, ran.stderr
-        assert os.strerror(errno.EACCES) in ran.stdout
+    become = PUT.replace(
+        "async def body", "import os; os.setuid(65534)\nasync def body"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for name in ("new", "there"):
+            store = Path(folder) / name / "store"
+            if name == "there":
+                store.mkdir(parents=True)
+            ran = subprocess.run(
+                [sys.executable, "-c", become, store.as_uri()],
+                check=False,
+                capture_output=True,
+                text=True,
+                cwd="/",
+            )
+            assert str(store) in ran.stdout, ran.stderr
+            assert os.strerror(errno.EACCES) in ran.stdout
 
 
 async def test_file_in_place_of_a_directory(tmp_path: Path) -> None:

@@ -6,18 +6,12 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.backends.registry_support import (
-    AMD64,
-    Nobody,
-    Somebody,
-    blob,
-    hold_image,
-    reference_at,
-)
 from yarl import URL
 
 from aweigh.backends.registry import RegistryChecker, RegistryClient, open_registry
@@ -29,7 +23,9 @@ from aweigh.backends.registry.challenge import (
     read_challenges,
 )
 from aweigh.backends.registry.endpoint import candidates, is_inside, is_loopback
+from aweigh.backends.registry.message import Request
 from aweigh.backends.registry.token import checked_realm
+from aweigh.backends.registry.transport import leads_to
 from aweigh.errors import (
     AuthenticationError,
     RegistryError,
@@ -41,6 +37,14 @@ from aweigh.image.credential import CredentialSource
 from aweigh.oci import Reference
 from aweigh.oci.manifest import OCI_MANIFEST
 from aweigh.testing import FakeRegistry, answers, redirects
+from tests.backends.registry_support import (
+    AMD64,
+    Nobody,
+    Somebody,
+    blob,
+    hold_image,
+    reference_at,
+)
 
 SECRET = "anchor"
 WANTED = frozenset({AMD64})
@@ -121,6 +125,16 @@ async def test_a_mount_asks_for_both_repositories() -> None:
     ]
 
 
+async def test_a_mount_that_the_token_service_refuses_is_an_upload() -> None:
+    """Who may not read the neighbour pushes the bytes."""
+    async with FakeRegistry(challenge="bearer") as fake, client(sailor()) as registry:
+        assert await registry.can_push(reference_at(fake))
+        fake.fail(answers(403), path="/token")
+        assert await registry.push_blob(
+            reference_at(fake), blob(b"abc"), b"abc", mount_from="secret/base"
+        )
+
+
 async def test_an_identity_token_is_refreshed_by_post() -> None:
     """OAuth2 where the service has it; the token's other name is understood."""
     who = Somebody(identity_token="refresh-me")
@@ -161,8 +175,10 @@ async def test_a_wrong_credential_is_named_without_its_secret(who: Somebody) -> 
             assert "canary" not in str(caught.value) + repr(caught.value)
             fake.fail(answers(401, json.dumps(echo).encode()), path="/token", times=2)
         assert "no *** here" in str(caught.value)
+        before = len(fake.requests(path="/token"))
         verdict = await RegistryChecker(registry).check(reference_at(fake), WANTED)
         assert isinstance(verdict, Unknown)
+        assert len(fake.requests(path="/token")) == before + 1
 
 
 async def test_tokens_are_renewed_before_they_end() -> None:
@@ -186,15 +202,12 @@ async def test_a_token_that_ends_during_a_push(tmp_path: Path) -> None:
     fake.tokens.says_life = False
     async with fake, client(sailor()) as registry:
 
-        async def expire(request: object, /) -> object:
-            del request
+        async def expire(request: web.Request, /) -> web.StreamResponse:
             fake.tokens.revoke()
-            return await answers(
-                401,
-                headers={"WWW-Authenticate": f'Bearer realm="{fake.realm}"'},
-            )(None)  # type: ignore[arg-type]
+            challenge = {"WWW-Authenticate": f'Bearer realm="{fake.realm}"'}
+            return await answers(401, headers=challenge)(request)
 
-        fake.fail(expire, method="PUT")  # type: ignore[arg-type]
+        fake.fail(expire, method="PUT")
         assert await registry.push_blob(reference_at(fake), blob(content), file)
         assert fake.tokens.granted == 2
         assert len(fake.requests("POST", "/uploads")) <= 4
@@ -320,7 +333,7 @@ async def test_who_may_only_read_still_sees() -> None:
     async with FakeRegistry(challenge="bearer") as fake, client(sailor()) as registry:
         hold_image(fake)
         denied = answers(403, b'{"errors":[{"code":"DENIED"}]}')
-        fake.fail(denied, path="/token", times=3)
+        fake.fail(denied, path="/token", times=2)
         verdict = await RegistryChecker(registry).check(reference_at(fake), WANTED)
         assert isinstance(verdict, Present)
         assert fake.requests(path="/token")[-1].query.endswith("app:pull")
@@ -410,6 +423,30 @@ async def test_storage_that_has_nothing_is_no_absence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("registry", "base", "place", "fine"),
+    [
+        ("ghcr.io", "https://ghcr.io", "https://blobs.example/x?sig=a%2Fb", True),
+        ("ghcr.io", "https://ghcr.io/v2/a/", "next", True),
+        ("ghcr.io", "https://ghcr.io", "http://ghcr.io/x", False),
+        ("ghcr.io", "https://ghcr.io", "https://169.254.169.254/x", False),
+        ("ghcr.io", "https://ghcr.io", "https://localhost/x", False),
+        ("127.0.0.1:5000", "http://127.0.0.1:5000", "http://127.0.0.1:9000/x", True),
+        ("127.0.0.1:5000", "https://blobs.example", "http://127.0.0.1:5000/", False),
+    ],
+)
+def test_locations(registry: str, base: str, place: str, *, fine: bool) -> None:
+    """Never from https to http, never from outside to inside."""
+    endpoint = candidates(registry, ())[0]
+    asked = Request(method="GET", registry=registry, url="/", doing="ask", scopes=())
+    if fine:
+        found = leads_to(endpoint, URL(base), place, asked)
+        assert str(found) == urljoin(base, place)
+    else:
+        with pytest.raises(RegistryError, match="Location"):
+            leads_to(endpoint, URL(base), place, asked)
+
+
+@pytest.mark.parametrize(
     "place",
     ["ftp://x/y", "http://[::1", "http://user:pw@127.0.0.1/", "http://h:99999/", "//"],
 )
@@ -488,7 +525,7 @@ async def test_a_realm_that_redirects_is_refused() -> None:
 
 
 def test_where_registries_are() -> None:
-    """https for all, plain HTTP for this machine and the ones named insecure."""
+    """TLS for all, plain HTTP for this machine and the ones named insecure."""
 
     def ways(registry: str, *insecure: str) -> list[tuple[str, bool]]:
         found = candidates(registry, insecure)

@@ -1,44 +1,31 @@
-"""The registry client against real registries: one open, one with TLS and a password."""
+"""The registry client against real registries: one open, one with TLS."""
 
 import base64
 import gzip
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
-from tests.conftest import AccessLog
-from tests.services import Services
 
 from aweigh.backends.credentials import DockerCredentials
 from aweigh.backends.registry import RegistryChecker, RegistryClient, open_registry
 from aweigh.errors import AuthenticationError, RegistryError, SettingsError
 from aweigh.events import BlobPushed, Event, PushProgressed, silent
 from aweigh.image.checker import Absent, Present, Unknown
-from aweigh.oci import Descriptor, Digest, Index, Manifest, Platform, Reference
+from aweigh.oci import Descriptor, Digest, Index, Manifest, Reference
 from aweigh.oci.manifest import (
     DOCKER_CONFIG,
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,
     OCI_CONFIG,
     OCI_INDEX,
-    OCI_LAYER_GZIP,
     OCI_MANIFEST,
 )
-
-AMD64 = Platform.parse("linux/amd64")
-ARM64 = Platform.parse("linux/arm64")
-CONFIG = json.dumps({"os": "linux", "architecture": "amd64"}).encode()
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-def blob(content: bytes, media_type: str = OCI_LAYER_GZIP) -> Descriptor:
-    """Describe a blob."""
-    return Descriptor(
-        media_type=media_type, digest=Digest.of(content), size=len(content)
-    )
+from tests.backends.registry_support import AMD64, ARM64, CONFIG, blob
+from tests.conftest import AccessLog
+from tests.services import Services
 
 
 @asynccontextmanager

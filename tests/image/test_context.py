@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-from tests.image.trees import make_tree
-
 from aweigh.image.context import read_context
 from aweigh.image.sources import Sources
 from aweigh.image.steps import DockerfileStep
+from tests.image.trees import make_tree
 
 
 def context_paths(root: Path, step: DockerfileStep) -> list[str]:

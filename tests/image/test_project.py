@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.image.trees import PROJECT, make_tree, make_wheel
 
 from aweigh.errors import SpecError
 from aweigh.image.snapshot import Snapshot, take_snapshot
 from aweigh.image.spec import ImageSpec
+from tests.image.trees import PROJECT, make_tree, make_wheel
 
 SPEC = ImageSpec("t")
 LOCK = """
@@ -163,8 +163,7 @@ def test_locks_that_cannot_be_used(tmp_path: Path, name: str, text: str) -> None
         '# /// script\n# dependencies = "six"\n# ///\n',
         '# /// script\n# dependencies = ["./x.whl"]\n# ///\n',
         "# /// script\n# dependencies = [1]\n# ///\n",
-        '# /// script\n# dependencies = ["x"]\n# [tool.uv.sources]\n'
-        '# x = { path = "../x" }\n# ///\n',
+        "# /// script\n# [tool.uv.sources]\n# x = { path = '../x' }\n# ///\n",
         "# /// other\n# x = 1\n# ///\n",
     ],
 )

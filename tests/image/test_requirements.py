@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.image.trees import make_tree
 
 from aweigh.errors import SpecError
 from aweigh.image.requirements import read_requirements
 from aweigh.image.sources import Sources
+from tests.image.trees import make_tree
 
 
 def flattened(root: Path, path: str = "requirements.txt") -> dict[str, str]:
@@ -24,16 +24,16 @@ def test_includes_from_anywhere(tmp_path: Path) -> None:
     make_tree(
         tmp_path,
         {
-            "root/req/requirements.txt": "-r sub/a.txt\n-c ../../out/c.txt\nsix\n",
-            "root/req/sub/a.txt": "--requirement=b.txt\n--constraint ../../../out/c.txt\n",
+            "root/req/requirements.txt": "-r sub/a.txt\n--constraint ../../out/c.txt",
+            "root/req/sub/a.txt": "--requirement=b.txt\n-c ../../../out/c.txt\n",
             "root/req/sub/b.txt": "-rc.txt\n",
             "root/req/sub/c.txt": "idna\n",
             "out/c.txt": "idna<9\n",
         },
     )
     assert flattened(tmp_path / "root", "req/requirements.txt") == {
-        "requirements.txt": "-r include-1.txt\n-c include-4.txt\nsix\n",
-        "include-1.txt": "--requirement include-2.txt\n--constraint include-4.txt\n",
+        "requirements.txt": "-r include-1.txt\n--constraint include-4.txt\n",
+        "include-1.txt": "--requirement include-2.txt\n-c include-4.txt\n",
         "include-2.txt": "-r include-3.txt\n",
         "include-3.txt": "idna\n",
         "include-4.txt": "idna<9\n",

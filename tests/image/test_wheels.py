@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from tests.image.trees import make_tree, make_wheel
 
 from aweigh.errors import SpecError
 from aweigh.image.sources import Sources
 from aweigh.image.steps import WheelStep
 from aweigh.image.wheels import choose_wheels, distribution, read_wheels
 from aweigh.oci import Platform
+from tests.image.trees import make_tree, make_wheel
 
 
 def found(root: Path, *globs: str) -> list[str]:

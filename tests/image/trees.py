@@ -45,7 +45,8 @@ def make_wheel(
         )
         wheel.writestr(
             f"{info}/WHEEL",
-            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\n"
+            "Tag: py3-none-any\n",
         )
         wheel.writestr(f"{info}/RECORD", "")
     return path

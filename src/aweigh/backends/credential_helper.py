@@ -20,7 +20,6 @@ __all__ = ["IDENTITY_USER", "HelperError", "ask_helper"]
 
 # The user name that marks the secret as an identity token.
 IDENTITY_USER = "<token>"
-_SECONDS = 10.0
 _OUTPUT_LIMIT = 64 << 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NOT_FOUND = b"credentials not found"
@@ -31,7 +30,7 @@ class HelperError(Exception):
 
 
 async def ask_helper(
-    helper: str, server: str, *, environ: Mapping[str, str], seconds: float = _SECONDS
+    helper: str, server: str, *, environ: Mapping[str, str], seconds: float
 ) -> Credential | None:
     """Return what a helper knows about a registry, or None when it knows nothing.
 

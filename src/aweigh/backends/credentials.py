@@ -60,7 +60,12 @@ class DockerCredentials:
     """
 
     def __init__(
-        self, environ: Mapping[str, str], home: Path, *, listener: Listener = silent
+        self,
+        environ: Mapping[str, str],
+        home: Path,
+        *,
+        listener: Listener = silent,
+        helper_seconds: float = 10.0,
     ) -> None:
         """Read nothing yet.
 
@@ -68,10 +73,12 @@ class DockerCredentials:
             environ: The environment; helpers run in it.
             home: The home directory.
             listener: Hears about sources that do not work.
+            helper_seconds: How long a helper may take.
         """
         self._environ = dict(environ)
         self._home = home
         self._listener = listener
+        self._helper_seconds = helper_seconds
         self._known: dict[str, tuple[float, Credential | None]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -107,7 +114,12 @@ class DockerCredentials:
         server = _HUB_KEY if registry == DOCKER_HUB else registry
         for helper in dict.fromkeys(filter(None, helpers)):
             try:
-                found = await ask_helper(str(helper), server, environ=self._environ)
+                found = await ask_helper(
+                    str(helper),
+                    server,
+                    environ=self._environ,
+                    seconds=self._helper_seconds,
+                )
             except HelperError as error:
                 self._listener(
                     Warned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from aweigh.events import Event, Listener
 
-__all__ = ["line", "progress"]
+__all__ = ["line", "print_event", "progress"]
+
+_STEP_WIDTH = 100
+_MOUNT = re.compile(r"--mount=\S+ ")
 
 
 def progress(arguments: argparse.Namespace) -> Listener:
@@ -40,7 +44,7 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
             return f"image   building {event.reference} for {event.platform}"
         case events.BuildStepFinished():
             done = "cached" if event.cached else readable_time(event.seconds)
-            return f"build   {event.step} [{done}]"
+            return f"build   {_short(event.step)} [{done}]"
         case events.BuildLogged():
             return f"build   | {event.line}"
         case events.BuildFinished():
@@ -50,7 +54,7 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
         case events.ImagePushed():
             return f"image   pushed [{readable_time(event.seconds)}]"
         case events.ImageEnsured():
-            return f"image   {event.origin} [{readable_time(event.seconds)}]"
+            return f"image   ready: {event.origin} [{readable_time(event.seconds)}]"
         case events.TreeScanned():
             size, took = readable_size(event.size), readable_time(event.seconds)
             return f"bundle  {event.files} entries, {size}, {event.read} read [{took}]"
@@ -62,7 +66,8 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
                 if event.uploaded_bytes
                 else ""
             )
-            return f"bundle  {event.origin}{sent} [{readable_time(event.seconds)}]"
+            took = readable_time(event.seconds)
+            return f"bundle  ready: {event.origin}{sent} [{took}]"
         case events.Waited():
             waited = readable_time(event.seconds)
             return f"wait    {event.purpose} by {event.holder} [{waited}]"
@@ -73,3 +78,9 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
             return f"warning {event.message}; {event.hint}"
         case _:
             return ""
+
+
+def _short(step: str) -> str:
+    """Name a step by what it does: mounts say nothing to people."""
+    text = _MOUNT.sub("", step)
+    return text if len(text) <= _STEP_WIDTH else f"{text[: _STEP_WIDTH - 1]}…"

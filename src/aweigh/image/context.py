@@ -30,7 +30,7 @@ def read_context(
             missing or cannot be read.
     """
     dockerfile = sources.locate(step.path)
-    text = sources.decode(dockerfile, sources.read(dockerfile))
+    text = sources.read_any_text(dockerfile)
     context = sources.locate(step.context)
     if not context.is_dir():
         sources.fail_reading(context, NotADirectoryError(20, "no such directory"))
@@ -48,7 +48,7 @@ def _rules(dockerfile: Path, context: Path, sources: Sources) -> DockerIgnore:
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     for path in (own, context / ".dockerignore"):
         if path.is_file():
-            text = sources.decode(path, sources.read(path))
+            text = sources.read_any_text(path)
             return DockerIgnore.parse(text, where=str(path))
     return DockerIgnore()
 

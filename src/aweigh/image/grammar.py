@@ -47,7 +47,9 @@ _REQUIREMENT = re.compile(
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # RFC 3986: the authority ends at the first of / ? #; userinfo is before its last @.
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s\"']*)@")
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]*)@")
+# In a file, the string that holds a URL may end and another one begin.
+_USERINFO_IN_FILE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s\"']*)@")
 _NO_ARGUMENT = re.compile(r"[\x00\ud800-\udfff]")
 # The Dockerfile parser reads lines of at most 64 KiB, and JSON takes up to six bytes
 # for one of ours.
@@ -264,17 +266,19 @@ def check_links(link: str) -> None:
 
 
 def find_userinfo(text: str) -> bool:
-    """Say whether a URL in this text carries a user name or password.
+    """Say whether a URL in a line of a file carries a user name or password.
 
     ``ssh://git@host`` does not count: the name there is no secret, and no login.
     """
-    return any(
-        not (scheme.lower().endswith("ssh") and ":" not in userinfo)
-        for scheme, userinfo in _USERINFO.findall(text)
-    )
+    return any(map(_is_secret, _USERINFO_IN_FILE.findall(text)))
+
+
+def _is_secret(found: tuple[str, str]) -> bool:
+    scheme, userinfo = found
+    return not (scheme.lower().endswith("ssh") and ":" not in userinfo)
 
 
 def _check_userinfo(what: str, text: str) -> None:
-    if find_userinfo(text):
+    if any(map(_is_secret, _USERINFO.findall(text))):
         shown = _USERINFO.sub(r"\1://", text)
         raise SpecError(f"{what} carries credentials: {shown}", hint=CREDENTIAL_HINT)

@@ -26,7 +26,6 @@ from aweigh.image.steps import (
     RequirementsStep,
     RunStep,
     ScriptStep,
-    Step,
     UserStep,
     WheelStep,
     WorkdirStep,
@@ -43,6 +42,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Snapshot", "take_snapshot"]
 
+_OtherStep = (
+    AptStep
+    | PackagesStep
+    | RequirementsStep
+    | LockStep
+    | ProjectStep
+    | ScriptStep
+    | FilesStep
+    | EnvStep
+    | WorkdirStep
+    | UserStep
+    | RunStep
+    | LabelsStep
+    | EntrypointStep
+    | DockerfileStep
+)
 _TAG_DIGITS = 20
 _DISTRIBUTIONS = (".whl", ".tar.gz", ".zip")
 
@@ -107,23 +122,7 @@ def take_snapshot(spec: ImageSpec, root: Path) -> Snapshot:
         TreeError: A directory of ``with_files`` or a project holds something
             unreadable, or that leads out of it.
     """
-    root = root.absolute()
-    wheels = {
-        number: read_wheels(step, _sources(spec, number, root))
-        for number, step in enumerate(spec.steps)
-        if isinstance(step, WheelStep)
-    }
-    names = {
-        distribution(member.path.rpartition("/")[2])
-        for members in wheels.values()
-        for member in members
-    }
-    read = [
-        _Read(wheels[number])
-        if number in wheels
-        else _read(step, _sources(spec, number, root), names)
-        for number, step in enumerate(spec.steps)
-    ]
+    read = _read_all(spec, root.absolute())
     demands = [one.requires_python for one in read if one.requires_python]
     python = spec.python_version(demands)
     base = spec.base_reference(demands)
@@ -147,6 +146,27 @@ class _Read:
     dockerfile: str = ""
 
 
+def _read_all(spec: ImageSpec, root: Path) -> list[_Read]:
+    sources = [_sources(spec, number, root) for number in range(len(spec.steps))]
+    # A project may depend on what a later wheel step brings.
+    wheels = {
+        number: read_wheels(step, sources[number])
+        for number, step in enumerate(spec.steps)
+        if isinstance(step, WheelStep)
+    }
+    names = {
+        distribution(member.path.rpartition("/")[2])
+        for members in wheels.values()
+        for member in members
+    }
+    return [
+        _Read(wheels[number])
+        if isinstance(step, WheelStep)
+        else _read(step, sources[number], names)
+        for number, step in enumerate(spec.steps)
+    ]
+
+
 def _sources(spec: ImageSpec, number: int, root: Path) -> Sources:
     step = spec.steps[number]
     kind = type(step).__name__.removesuffix("Step").lower()
@@ -154,7 +174,7 @@ def _sources(spec: ImageSpec, number: int, root: Path) -> Sources:
 
 
 def _read(  # noqa: PLR0911 - one line per kind of step
-    step: Step, sources: Sources, wheels: set[str]
+    step: _OtherStep, sources: Sources, wheels: set[str]
 ) -> _Read:
     match step:
         case PackagesStep(_, options):
@@ -170,8 +190,6 @@ def _read(  # noqa: PLR0911 - one line per kind of step
             return _Read(*read_script(step, sources))
         case FilesStep(source):
             return _Read(_files(source, sources))
-        case WheelStep():
-            return _Read(read_wheels(step, sources))
         case DockerfileStep():
             text, members = read_context(step, sources)
             return _Read(members, dockerfile=text)

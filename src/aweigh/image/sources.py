@@ -46,16 +46,20 @@ class Sources:
         """Resolve a path of the spec against the root."""
         return self.root / text
 
-    def read(self, path: Path) -> bytes:
-        """Read a small file.
+    def read_any_text(self, path: Path) -> str:
+        """Read a small UTF-8 file whose content is the user's own business.
 
         Raises:
-            SpecError: It is missing or cannot be read.
+            SpecError: It is missing or is no UTF-8.
         """
         try:
-            return path.read_bytes()
+            return path.read_bytes().decode("utf-8-sig")
         except OSError as exc:
             self.fail_reading(path, exc)
+        except UnicodeDecodeError as exc:
+            raise SpecError(
+                f"{self.step}: {path} is no UTF-8 text", hint="save it as UTF-8"
+            ) from exc
 
     def read_text(self, path: Path) -> str:
         """Read a small UTF-8 file that must carry no credentials.
@@ -63,20 +67,7 @@ class Sources:
         Raises:
             SpecError: It is missing, is no UTF-8 or has a URL with credentials.
         """
-        return self.decode(path, self.read(path))
-
-    def decode(self, path: Path, content: bytes) -> str:
-        """Decode what `read` returned, under the same conditions as `read_text`.
-
-        Raises:
-            SpecError: It is no UTF-8 or has a URL with credentials.
-        """
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as exc:
-            raise SpecError(
-                f"{self.step}: {path} is no UTF-8 text", hint="save it as UTF-8"
-            ) from exc
+        text = self.read_any_text(path)
         for number, line in enumerate(text.splitlines(), 1):
             if find_userinfo(line):
                 raise SpecError(
@@ -120,11 +111,8 @@ class Sources:
         """Scan a directory with the ignore rules of a bundle.
 
         Raises:
-            SpecError: It is no directory.
             TreeError: Something in it cannot be read or leads out of it.
         """
-        if not path.is_dir():
-            self.fail_reading(path, NotADirectoryError(20, "no such directory"))
         place = f"{self.prefix}/{name}"
         found = scan(path, Rules())
         members = (_member(path, place, entry) for entry in found.entries)

@@ -45,13 +45,12 @@ __all__ = ["ImageSpec"]
 class ImageSpec:
     """What an image should be: a name, a base and steps, in order.
 
-    A spec is a value: each ``with_...`` returns a copy with one more step, and nothing
-    here touches the disk. Relative paths are kept as text; they mean files below the
-    root that the spec is later taken a snapshot with.
+    Each ``with_...`` returns a copy with one more step. Relative paths are kept as text
+    and mean files below the root of a later snapshot.
 
     Attributes:
-        name: The repository: ``train`` or ``acme/train`` (below the session's
-            registry) or with a registry, ``ghcr.io/acme/train``. No part of the digest.
+        name: The repository: ``train`` (below the session's registry) or with a
+            registry, ``ghcr.io/acme/train``. No part of the digest.
         base: The image to start from; None means ``python:X.Y-slim``.
         python: The Python version as ``X.Y``; None leaves it to the base, or for the
             default base to requires-python, then to the running interpreter.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from aweigh.errors import SpecError
 from aweigh.image import grammar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "AptStep",
@@ -40,12 +37,6 @@ def _some(what: str, items: tuple[_T, ...]) -> tuple[_T, ...]:
     return items
 
 
-def _texts(what: str, items: Sequence[str]) -> Sequence[str]:
-    if isinstance(items, str):
-        raise SpecError(f"{what} is one string", hint=f'write ("{items}",)')
-    return items
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOptions:
     """Where packages of one step come from.
@@ -65,9 +56,9 @@ class IndexOptions:
     def __post_init__(self) -> None:
         if self.index_url is not None:
             grammar.check_index_url("index_url", self.index_url)
-        for url in _texts("extra_index_urls", self.extra_index_urls):
+        for url in self.extra_index_urls:
             grammar.check_index_url("extra_index_urls", url)
-        for link in _texts("find_links", self.find_links):
+        for link in self.find_links:
             grammar.check_links(link)
 
 
@@ -126,7 +117,7 @@ class ProjectStep:
 
     def __post_init__(self) -> None:
         grammar.check_path("with_project", self.path)
-        for name in (*_texts("extras", self.extras), *_texts("groups", self.groups)):
+        for name in (*self.extras, *self.groups):
             grammar.check_extra(name)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 
+from aweigh.testing.contents import READS, Contents, refusal
 from aweigh.testing.tokens import TokenService
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ _PATH = re.compile(
     r"/v2/(?P<name>.+?)/(?:manifests/(?P<reference>[^/]+)"
     r"|blobs/uploads/(?P<session>[^/]*)|blobs/(?P<digest>sha256:[0-9a-f]{64}))"
 )
-_API = {"Docker-Distribution-Api-Version": "registry/2.0"}
-_READS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +41,6 @@ class Received:
     path: str
     query: str
     headers: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(slots=True)
-class _Repository:
-    manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    blobs: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -107,10 +98,7 @@ class FakeRegistry:
         self._challenge = challenge
         self._hides = hides
         self._takes_pushes = takes_pushes
-        self._mounts = mounts
-        self._says_digest = says_digest
-        self._repositories: dict[str, _Repository] = {}
-        self._sessions: dict[str, bytes] = {}
+        self._contents = Contents(mounts=mounts, says_digest=says_digest)
         self._planned: list[_Planned] = []
         self._stack = AsyncExitStack()
 
@@ -141,7 +129,7 @@ class FakeRegistry:
     @property
     def open_uploads(self) -> int:
         """How many uploads were begun and neither finished nor cancelled."""
-        return len(self._sessions)
+        return len(self._contents.uploads)
 
     def requests(self, method: str = "", path: str = "") -> list[Received]:
         """Return the requests with this method whose path contains this text."""
@@ -166,32 +154,24 @@ class FakeRegistry:
 
     def add_blob(self, repository: str, content: bytes) -> str:
         """Hold a blob; return its digest."""
-        digest = _digest(content)
-        self._repository(repository).blobs[digest] = content
-        return digest
+        return self._contents.hold_blob(repository, content)
 
     def add_manifest(
         self, repository: str, tag: str, content: bytes, media_type: str
     ) -> str:
         """Hold a manifest under a tag and its digest; return the digest."""
-        digest = _digest(content)
-        manifests = self._repository(repository).manifests
-        manifests[tag] = manifests[digest] = (content, media_type)
-        return digest
+        return self._contents.hold_manifest(repository, tag, content, media_type)
 
     def blob(self, repository: str, digest: str) -> bytes | None:
         """Return a blob, if the repository holds it."""
-        return self._repository(repository).blobs.get(digest)
-
-    def _repository(self, name: str) -> _Repository:
-        return self._repositories.setdefault(name, _Repository())
+        return self._contents.repository(repository).blobs.get(digest)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self.received.append(
             Received(
                 method=request.method,
                 path=request.path,
-                query=request.query_string,
+                query=request.rel_url.raw_query_string,
                 headers=request.headers.copy(),
             )
         )
@@ -203,11 +183,12 @@ class FakeRegistry:
             return await self.tokens.answer(request)
         match = _PATH.fullmatch(request.path)
         if match is None:
-            return _error(404, "NAME_INVALID")
-        return self._refusal(request, match["name"]) or await self._api(request, match)
+            return refusal(404, "NAME_INVALID")
+        refused = self._refusal(request, match["name"])
+        return refused or await self._contents.answer(request, match)
 
     def _refusal(self, request: web.Request, name: str) -> web.Response | None:
-        reads = request.method in _READS
+        reads = request.method in READS
         authorization = request.headers.get("Authorization", "")
         if self._challenge == "basic" and not self.tokens.knows(authorization):
             return self._refused(401, 'Basic realm="fake"')
@@ -215,14 +196,14 @@ class FakeRegistry:
         allowed = self.tokens.allows(authorization, name, action)
         if self._challenge == "bearer" and not allowed:
             return self._refused(401, self._bearer(name, reads=reads))
-        if self._hides and reads and name not in self._repositories:
+        if self._hides and reads and name not in self._contents:
             return self._refused(self._hides, self._bearer(name, reads=reads))
         if not reads and not self._takes_pushes:
-            return _error(403, "DENIED")
+            return refusal(403, "DENIED")
         return None
 
     def _refused(self, status: int, challenge: str) -> web.Response:
-        refused = _error(status, "UNAUTHORIZED" if status == 401 else "DENIED")  # noqa: PLR2004
+        refused = refusal(status, "UNAUTHORIZED" if status == 401 else "DENIED")  # noqa: PLR2004
         if status == 401:  # noqa: PLR2004 - HTTP
             refused.headers.add("WWW-Authenticate", "Negotiate")
             refused.headers.add("WWW-Authenticate", challenge)
@@ -235,87 +216,6 @@ class FakeRegistry:
             f'scope="repository:{name}:{actions}"'
         )
 
-    async def _api(self, request: web.Request, match: re.Match[str]) -> web.Response:
-        name = match["name"]
-        if match["reference"] is not None:
-            return await self._manifest(request, name, match["reference"])
-        if match["digest"] is not None:
-            return self._blob(request, name, match["digest"])
-        return await self._upload(request, name, match["session"])
-
-    async def _manifest(
-        self, request: web.Request, name: str, reference: str
-    ) -> web.Response:
-        held = self._repositories.get(name, _Repository()).manifests
-        if request.method == "PUT":
-            content = await request.read()
-            self.add_manifest(
-                name, reference, content, request.headers.get("Content-Type", "")
-            )
-            return web.Response(status=201, headers=_API | _named(_digest(content)))
-        if reference not in held:
-            return _error(404, "MANIFEST_UNKNOWN")
-        content, media_type = held[reference]
-        if request.method == "DELETE":
-            for key in [key for key, value in held.items() if value[0] == content]:
-                del held[key]
-            return web.Response(status=202, headers=_API)
-        if media_type not in request.headers.get("Accept", ""):
-            return _error(404, "MANIFEST_UNKNOWN")
-        headers = {**_API, "Content-Type": media_type}
-        if self._says_digest:
-            headers |= _named(_digest(content))
-        return web.Response(body=content, headers=headers)
-
-    def _blob(self, request: web.Request, name: str, digest: str) -> web.Response:
-        content = self._repositories.get(name, _Repository()).blobs.get(digest)
-        if content is None or request.method not in _READS:
-            return _error(404, "BLOB_UNKNOWN")
-        return web.Response(
-            body=content,
-            headers={**_API, "Content-Type": "application/octet-stream"},
-        )
-
-    async def _upload(
-        self, request: web.Request, name: str, session: str
-    ) -> web.Response:
-        if request.method == "POST":
-            return self._begin(request, name)
-        if session not in self._sessions:
-            return _error(404, "BLOB_UPLOAD_UNKNOWN")
-        if request.method == "DELETE":
-            del self._sessions[session]
-            return web.Response(status=204, headers=_API)
-        content = self._sessions.pop(session) + await request.read()
-        if _digest(content) != request.query.get("digest"):
-            return _error(400, "DIGEST_INVALID")
-        digest = self.add_blob(name, content)
-        return web.Response(status=201, headers=_API | _named(digest))
-
-    def _begin(self, request: web.Request, name: str) -> web.Response:
-        source = self._repositories.get(request.query.get("from", ""), _Repository())
-        digest = request.query.get("mount", "")
-        if self._mounts and digest in source.blobs:
-            self.add_blob(name, source.blobs[digest])
-            return web.Response(status=201, headers=_API | _named(digest))
-        session = uuid.uuid4().hex
-        self._sessions[session] = b""
-        location = f"/v2/{name}/blobs/uploads/{session}?_state=a%2Fb%3D"
-        return web.Response(status=202, headers={**_API, "Location": location})
-
 
 def _meant(planned: _Planned, request: web.Request) -> bool:
     return planned.path in request.path and planned.method in ("", request.method)
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _named(digest: str) -> dict[str, str]:
-    return {"Docker-Content-Digest": digest}
-
-
-def _error(status: int, code: str) -> web.Response:
-    error = {"code": code, "message": code.replace("_", " ").lower()}
-    return web.json_response({"errors": [error]}, status=status, headers=_API)

@@ -180,7 +180,10 @@ def read_ignore_file(path: str) -> bytes:
         raise
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb", closefd=True) as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)

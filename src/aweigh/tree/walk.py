@@ -112,7 +112,7 @@ def walk(root: str, rules: Rules, *, follow: bool) -> Walk:
     try:
         state, base = FolderRules.at_root(rules, root)
     except OSError as error:
-        found.unreadable.append((os.fsdecode(error.filename), error))
+        found.unreadable.append((os.path.relpath(error.filename, root), error))
         return found
     include = included(rules, base)
     top = Path(root).stat()
@@ -133,7 +133,8 @@ def walk(root: str, rules: Rules, *, follow: bool) -> Walk:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            found.unreadable.append((place.path or ".", error))
+            # An ignore file, or the directory itself.
+            found.unreadable.append((os.path.relpath(error.filename, root), error))
             continue
         look = _Look(found, place, inner, at, include)
         look.sort_out(entries)

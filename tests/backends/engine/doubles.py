@@ -1,6 +1,9 @@
 """Doubles of what the engine's backend is given, and of engines that misbehave."""
 
 import asyncio
+import os
+import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -112,8 +115,11 @@ class Text:
 
 
 async def read_request(reader: asyncio.StreamReader) -> str:
-    """Read the head of a request and return its first line."""
+    """Read a request up to a body of unknown length and return its first line."""
     head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    if length is not None:
+        await reader.readexactly(int(length[1]))
     return head.split(b"\r\n", 1)[0].decode()
 
 
@@ -121,23 +127,23 @@ def response(
     body: bytes, status: str = "200 OK", kind: str = "application/json"
 ) -> bytes:
     """Return a whole HTTP answer."""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n"
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 @asynccontextmanager
-async def engine_double(path: Path, answer: Answer) -> AsyncIterator[str]:
+async def engine_double(
+    path: Path, answer: Answer, version: bytes = VERSION
+) -> AsyncIterator[str]:
     """Listen at a socket: the version is told, the rest is the test's."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while True:
-                line = await read_request(reader)
-                if line.split()[1].endswith("/version"):
-                    writer.write(response(VERSION))
-                else:
-                    await answer(line, reader, writer)
-                    return
+            line = await read_request(reader)
+            if line.split()[1].endswith("/version"):
+                writer.write(response(version))
+            else:
+                await answer(line, reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -174,8 +180,19 @@ async def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> fl
 def chunks(*pieces: bytes) -> bytes:
     """Return the head of a chunked answer, and its first chunks."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    head += b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces)
 
 
 END = b"0\r\n\r\n"
+
+
+def unique_seconds() -> str:
+    """Return a long time that no other process sleeps for."""
+    return f"{10**6 + uuid.uuid4().int % 10**7}.5"
+
+
+def resident() -> int:
+    """Return the memory this process holds now, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

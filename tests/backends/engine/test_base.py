@@ -14,7 +14,7 @@ from aweigh.errors import (
     EngineError,
     EngineUnavailableError,
 )
-from aweigh.events import BuildStepFinished, BuildStepStarted
+from aweigh.events import BuildStepFinished, BuildStepStarted, Warned
 from aweigh.image.build import BuildRequest
 from aweigh.image.credential import Credential
 from aweigh.oci import Digest, Platform, Reference
@@ -78,7 +78,7 @@ async def test_a_pinned_base_is_pulled_once(
     heard.events.clear()
     assert await bases(engine, heard).ensure(pinned, HOST) == alias
     assert heard.events == []
-    assert alias.repository.endswith(BASE_REPOSITORY)
+    assert alias.name == BASE_REPOSITORY
     assert alias.tag.startswith("base-")
     assert await inspect_image(engine, str(alias)) is not None
 
@@ -159,7 +159,7 @@ async def test_a_private_base_needs_the_credential(
     secure_credential: Credential,
     private: Reference,
 ) -> None:
-    """Without one there is a hint, with a wrong one an error, with the right one it is there."""
+    """No credential is a hint, a wrong one an error, the right one a base."""
     registry = services.secure_registry
     with pytest.raises((BuildError, AuthenticationError)) as nobody:
         await bases(engine, heard).ensure(private, HOST)
@@ -186,6 +186,7 @@ async def test_builds_start_from_private_bases(
 
 
 async def test_dockerfiles_may_name_private_images(
+    *,
     make_builder: Make,
     make_request: Request,
     services: Services,
@@ -211,6 +212,25 @@ async def test_dockerfiles_may_name_private_images(
     assert await builder.build(make_request(base=None))
     pulls = [event.step for event in heard.of(BuildStepStarted)]
     assert f"pull {private}" not in pulls
+
+
+async def test_what_a_dockerfile_names_wrongly_is_left_to_buildkit(
+    make_builder: Make, make_request: Request, services: Services, heard: Heard
+) -> None:
+    """A word that only looks like an image is a warning at most."""
+    credentials = Credentials({services.registry: Credential(username="a")})
+    missing = f"{services.registry}/nosuch/base:1"
+    text = f"FROM {services.base}\nRUN <<EOF\nFROM {missing}\nEOF\n"
+
+    def render(*_: object, **__: object) -> str:
+        return text
+
+    with pytest.raises(BuildError):
+        await make_builder("", credentials=credentials, render=render).build(
+            make_request(base=None)
+        )
+    (warning,) = heard.of(Warned)
+    assert missing in warning.message
 
 
 async def pull_from_double(path: Path, answer: bytes, heard: Heard) -> None:

@@ -1,8 +1,6 @@
 """Builds in the real engine: steps, cache, failures, cancellation, big contexts."""
 
 import asyncio
-import random
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +34,10 @@ from tests.backends.engine.doubles import (
     chunks,
     engine_double,
     eventually,
+    resident,
     response,
     running,
+    unique_seconds,
 )
 from tests.services import Services
 
@@ -58,10 +58,7 @@ async def test_a_build_leaves_a_labelled_image(
     assert image.id == built.digest
     assert image.platform == request.platform
     assert image.labels["aweigh.test"] == mark
-    lines = [event.line for event in heard.of(BuildLogged)]
-    assert sorted(lines) == sorted(["hello" + mark]) or sorted(lines) == sorted(
-        ["hello", mark]
-    )
+    assert {event.line for event in heard.of(BuildLogged)} == {"hello", mark}
     assert isinstance(heard.events[0], BuildStarted)
     assert isinstance(heard.events[-1], BuildFinished)
     assert any("RUN cat /a" in event.step for event in heard.of(BuildStepStarted))
@@ -103,9 +100,7 @@ async def test_a_failing_step_is_named_with_its_last_lines(
     with pytest.raises(BuildError, match="exit code: 3") as caught:
         await make_builder(f"RUN {command}", credentials=credentials).build(request)
     assert "RUN for i in" in caught.value.step
-    assert caught.value.log[-2:] == ("line 30", "echo pw") or caught.value.log[
-        -1
-    ].startswith("***")
+    assert caught.value.log[-2:] == ("line 30", "***")
     assert len(caught.value.log) == 20
     assert f"pw-{mark}" not in repr(caught.value) + str(caught.value)
     assert await inspect_image(engine, str(request.reference)) is None
@@ -158,17 +153,21 @@ async def test_a_big_context_is_streamed(
     member = Member(path="big", kind="file", size=200_000_000, source=path)
     request = make_request(snapshot=Files((member,)))
     builder = make_builder("RUN --mount=type=bind,source=/,target=/c wc -c /c/big")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await builder.build(request)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 40_000, f"{grown} KiB"
+    before = resident()
+    build = asyncio.create_task(builder.build(request))
+    peak = before
+    while not build.done():
+        peak = max(peak, resident())
+        await asyncio.sleep(0.01)
+    await build
+    assert peak - before < 40_000_000
 
 
 async def test_cancelling_stops_the_step_within_a_second(
     engine: Engine, make_builder: Make, make_request: Request
 ) -> None:
     """The process in the engine is gone, and nothing is tagged."""
-    seconds = f"{random.randint(10**6, 10**7)}.25"
+    seconds = unique_seconds()
     request = make_request()
     build = asyncio.create_task(make_builder(f"RUN sleep {seconds}").build(request))
     await eventually(lambda: running(seconds) or build.done())
@@ -183,7 +182,7 @@ async def test_a_silent_step_is_stopped_at_the_idle_deadline(
     services: Services, make_request: Request, heard: Heard
 ) -> None:
     """A hung step ends, here and in the engine."""
-    seconds = f"{random.randint(10**6, 10**7)}.75"
+    seconds = unique_seconds()
     async with open_engine(services.engine, deadlines=Deadlines(build=1.0)) as engine:
         builder = EngineBuilder(
             engine,

@@ -34,7 +34,7 @@ async def ask(host: str | None, deadlines: Deadlines = QUICK) -> object:
 
 async def refuse(_line: str, _reader: object, writer: asyncio.StreamWriter) -> None:
     """Answer what a broken proxy answers."""
-    writer.write(response(b"<html>Bad\ngateway</html>", "502 Bad", "text/html"))
+    writer.write(response(b"<html>Bad\ngateway", "502 Bad", "text/html"))
 
 
 async def test_the_real_engine_answers(services: Services) -> None:
@@ -145,7 +145,7 @@ async def test_a_stream_that_falls_silent_ends(tmp_path: Path) -> None:
 
     heard: list[object] = []
     async with engine_double(tmp_path / "s", stall) as host, open_engine(host) as e:
-        with pytest.raises(EngineUnavailableError, match="silent for 0.2 s"):
+        with pytest.raises(EngineUnavailableError, match=r"silent for 0\.2 s"):
             await e.stream_messages("build", heard.append, idle=0.2)
     assert heard == [{"status": "working"}]
 
@@ -182,7 +182,7 @@ async def test_half_a_stream_is_an_error(tmp_path: Path) -> None:
 async def test_html_is_no_engine(tmp_path: Path) -> None:
     """A proxy's error page is quoted on one line."""
     async with engine_double(tmp_path / "s", refuse) as host, open_engine(host) as e:
-        with pytest.raises(EngineUnavailableError, match="502: <html>Bad gateway"):
+        with pytest.raises(EngineUnavailableError, match="502: <html>Bad"):
             await e.send("POST", "anything")
 
 
@@ -230,6 +230,25 @@ async def test_an_error_of_the_body_is_the_error(engine: Engine) -> None:
         )
 
 
+async def test_an_error_of_the_body_wins_over_an_answer(tmp_path: Path) -> None:
+    """An engine that answers half an upload politely built something else."""
+    told = asyncio.Event()
+
+    async def answer(_: str, _reader: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(chunks(b"{}\n"))
+        await told.wait()
+        writer.write(END)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+        told.set()
+        raise ChangedError("x changed", hint="again")
+
+    async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
+        with pytest.raises(ChangedError, match="x changed"):
+            await e.stream_messages("build", [].append, idle=5, body=body())
+
+
 async def test_an_engine_that_stops_reading_is_noticed(tmp_path: Path) -> None:
     """An upload nobody takes ends at the idle deadline, and closes its source."""
     closed = asyncio.Event()
@@ -264,6 +283,42 @@ async def test_a_callers_timeout_stays_a_timeout(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await e.stream_messages("build", [].append, idle=5)
+
+
+async def test_the_last_message_needs_no_line_break(tmp_path: Path) -> None:
+    """An answer that ends after its last message is whole."""
+
+    async def answer(_: str, _reader: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(chunks(b'{"a": 1}\n{"b"', b": 2}") + END)
+
+    heard: list[object] = []
+    async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
+        await e.stream_messages("build", heard.append, idle=5)
+    assert heard == [{"a": 1}, {"b": 2}]
+
+
+async def test_a_plain_iterator_can_be_a_body(tmp_path: Path) -> None:
+    """A source without anything to close is fine."""
+
+    class Once:
+        done = False
+
+        def __aiter__(self) -> "Once":
+            return self
+
+        async def __anext__(self) -> bytes:
+            if self.done:
+                raise StopAsyncIteration
+            self.done = True
+            return b"x"
+
+    async def answer(_: str, _reader: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(chunks(b"{}\n") + END)
+
+    heard: list[object] = []
+    async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
+        await e.stream_messages("build", heard.append, idle=5, body=Once())
+    assert heard == [{}]
 
 
 async def test_uploads_arrive_whole(tmp_path: Path) -> None:

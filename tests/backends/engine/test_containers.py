@@ -1,7 +1,7 @@
 """One container, run to its end: output, exit code, and nothing left behind."""
 
 import asyncio
-import random
+import uuid
 from pathlib import Path
 
 import pytest
@@ -10,19 +10,21 @@ from aweigh.backends.engine import Engine, open_engine, run_container
 from aweigh.errors import EngineError
 from tests.backends.engine.doubles import (
     END,
+    chunks,
     engine_double,
     eventually,
     response,
     running,
+    unique_seconds,
 )
 from tests.services import Services
 
 
-async def ours(engine: Engine) -> list[str]:
-    """Return the names of containers that we made."""
+async def ours(engine: Engine, word: str) -> list[str]:
+    """Return the names of containers that we made with a word in their command."""
     params = {"all": "1", "filters": '{"label": ["aweigh.run"]}'}
     found = await engine.send("GET", "containers/json", params=params)
-    return [name for container in found for name in container["Names"]]
+    return [one["Names"][0] for one in found if word in one["Command"]]
 
 
 async def test_output_and_exit_code_come_back(
@@ -30,11 +32,10 @@ async def test_output_and_exit_code_come_back(
 ) -> None:
     """Environment, directory, mounts and both outputs are there; then it is gone."""
     (tmp_path / "in").write_text("mounted")
-    before = set(await ours(engine))
     lines: list[str] = []
-    script = (
-        "pwd; echo $WORD; cat /m/in; echo; echo no newline >&2; printf last; exit 3"
-    )
+    word = uuid.uuid4().hex
+    script = f": {word}; pwd; echo $WORD; cat /m/in; echo; echo error >&2; "
+    script += "printf last; exit 3"
     code = await run_container(
         engine,
         services.base,
@@ -45,8 +46,8 @@ async def test_output_and_exit_code_come_back(
         on_log=lines.append,
     )
     assert code == 3
-    assert sorted(lines) == ["/tmp", "a=b c", "last", "mounted", "no newline"]
-    assert set(await ours(engine)) <= before
+    assert sorted(lines) == ["/tmp", "a=b c", "error", "last", "mounted"]
+    assert await ours(engine, word) == []
 
 
 async def test_output_may_go_nowhere(engine: Engine, services: Services) -> None:
@@ -70,15 +71,14 @@ async def test_cancelling_stops_and_removes_it(
     engine: Engine, services: Services
 ) -> None:
     """Within a second the process and the container are gone."""
-    seconds = f"{random.randint(10**6, 10**7)}.5"
-    before = set(await ours(engine))
+    seconds = unique_seconds()
     run = asyncio.create_task(run_container(engine, services.base, ["sleep", seconds]))
     await eventually(lambda: running(seconds) or run.done())
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
     assert not running(seconds)
-    assert set(await ours(engine)) <= before
+    assert await ours(engine, seconds) == []
 
 
 @pytest.mark.parametrize("rounds", range(8))
@@ -86,14 +86,14 @@ async def test_cancelled_at_any_moment_nothing_is_left(
     engine: Engine, services: Services, rounds: int
 ) -> None:
     """Also while the container is being created or started."""
-    before = set(await ours(engine))
-    run = asyncio.create_task(run_container(engine, services.base, ["sleep", "600"]))
+    seconds = unique_seconds()
+    run = asyncio.create_task(run_container(engine, services.base, ["sleep", seconds]))
     for _ in range(rounds * 3):
         await asyncio.sleep(0.001)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert set(await ours(engine)) <= before
+    assert await ours(engine, seconds) == []
 
 
 async def test_an_image_the_engine_lacks_is_an_error(engine: Engine) -> None:
@@ -107,10 +107,10 @@ async def test_a_program_the_image_lacks_is_an_error(
     engine: Engine, services: Services
 ) -> None:
     """A container that cannot start is removed too."""
-    before = set(await ours(engine))
-    with pytest.raises(EngineError, match="nosuch-program"):
-        await run_container(engine, services.base, ["nosuch-program"])
-    assert set(await ours(engine)) <= before
+    program = f"nosuch-program-{uuid.uuid4().hex}"
+    with pytest.raises(EngineError, match=program):
+        await run_container(engine, services.base, [program])
+    assert await ours(engine, program) == []
 
 
 @pytest.mark.parametrize("state", [b"{}", b"[]", b""])
@@ -120,10 +120,8 @@ async def test_an_unknown_end_is_an_error(tmp_path: Path, state: bytes) -> None:
     async def answer(
         line: str, _: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        empty = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + END
-        writer.write(
-            empty if "/logs" in line else response(state if "/wait" in line else b"{}")
-        )
+        said = response(state if "/wait" in line else b"{}")
+        writer.write(chunks() + END if "/logs" in line else said)
 
     async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
         with pytest.raises(EngineError, match="did not say how"):

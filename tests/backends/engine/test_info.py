@@ -9,7 +9,7 @@ import pytest
 from aweigh.backends.engine import Engine, EngineInfo, engine_info, open_engine
 from aweigh.errors import EngineError
 from aweigh.oci import Platform
-from tests.backends.engine.doubles import read_request, response
+from tests.backends.engine.doubles import engine_double, response
 
 VERSION = {"Version": "29.1", "ApiVersion": "1.52", "Os": "linux", "Arch": "arm64"}
 INFO = {"Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
@@ -18,16 +18,14 @@ INFO = {"Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
 async def info_of(path: Path, version: object, info: object) -> EngineInfo:
     """Ask an engine that says these things."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await read_request(reader):
-                said = info if "/info" in line else version
-                writer.write(response(json.dumps(said).encode()))
-        except asyncio.IncompleteReadError:
-            writer.close()
+    async def answer(_line: str, _reader: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(json.dumps(info).encode()))
 
-    server = await asyncio.start_unix_server(serve, path / "s")
-    async with server, open_engine(f"unix://{path}/s") as engine:
+    told = json.dumps(version).encode()
+    async with (
+        engine_double(path / "s", answer, told) as host,
+        open_engine(host) as engine,
+    ):
         return await engine_info(engine)
 
 

@@ -63,8 +63,10 @@ async def test_the_image_is_made_once(engine: Engine, binaries: Binaries) -> Non
         for _ in range(4):
             group.create_task(images.ensure(HOST))
     name = images.reference(HOST)
-    assert name == f"aweigh-installer:uv-{binaries.version}-{HOST.os}-" + "-".join(
-        filter(None, (HOST.architecture, HOST.variant))
+    assert (
+        name
+        == f"localhost/aweigh-installer:uv-{binaries.version}-{HOST.os}-"
+        + "-".join(filter(None, (HOST.architecture, HOST.variant)))
     )
     first = await inspect_image(engine, name)
     assert first is not None
@@ -138,7 +140,9 @@ async def test_a_failing_fetch_says_why(
     monkeypatch.setenv("UV_INDEX_URL", "http://me:canary@127.0.0.1:1/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("UV_NO_CACHE", "1")
-    with pytest.raises(EngineError, match="could not be fetched: .*127.0.0.1") as found:
+    with pytest.raises(
+        EngineError, match=r"could not be fetched: .*127\.0\.0\.1"
+    ) as found:
         await UvBinaries().fetch(FOREIGN, tmp_path)
     assert "canary" not in str(found.value)
 

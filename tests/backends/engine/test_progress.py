@@ -9,7 +9,14 @@ from tests.backends.engine.test_trace import encode
 from tests.backends.engine.test_wire import field
 
 
-def vertex(name: str, *, start=None, end=None, cached=False, error="") -> bytes:
+def vertex(
+    name: str,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    cached: bool = False,
+    error: str = "",
+) -> bytes:
     """Return a vertex whose digest is its name."""
     fields = field(1, name.encode()) + field(3, name.encode())
     if cached:

@@ -37,7 +37,9 @@ REFERENCE = Reference.parse("registry.test/a/b:c")
 DIGEST = Digest.of(b"manifest")
 
 
-async def push_to_double(path: Path, *messages: object, heard: Heard, head=None):
+async def push_to_double(
+    path: Path, *messages: object, heard: Heard, head: Descriptor | None = None
+) -> Digest:
     """Push REFERENCE with an engine that answers these messages."""
 
     async def answer(
@@ -90,11 +92,11 @@ async def test_a_pushed_image_is_what_the_registry_has(
 
 
 async def test_the_secure_registry_wants_the_right_credential(
+    *,
     make_builder: Make,
     make_request: Request,
     services: Services,
     secure_credential: Credential,
-    engine: Engine,
     mark: str,
 ) -> None:
     """None and a wrong one are authentication errors; the image stays built."""
@@ -118,6 +120,34 @@ async def test_the_secure_registry_wants_the_right_credential(
     # The right one gets through; the double then says what the registry would.
     with pytest.raises(PushError, match="the registry has nothing"):
         await builder(secure_credential, None).build(request)
+
+
+async def test_cancelling_stops_the_push(
+    engine: Engine,
+    make_builder: Make,
+    make_request: Request,
+    repository: str,
+    mark: str,
+) -> None:
+    """The engine does not finish behind our back: the tag never appears."""
+    request = make_request(f"{repository}:1")
+    await make_builder(f"RUN head -c 80000000 /dev/urandom > /{mark}").build(request)
+    begun = asyncio.Event()
+    push = asyncio.create_task(
+        push_image(
+            engine,
+            request.reference,
+            credentials=Credentials(),
+            registry=Heads(),
+            listener=lambda _event: begun.set(),
+        )
+    )
+    await begun.wait()
+    push.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await push
+    await asyncio.sleep(3)
+    assert await Heads().head_manifest(request.reference) is None
 
 
 async def test_progress_is_told_in_bytes(tmp_path: Path, heard: Heard) -> None:

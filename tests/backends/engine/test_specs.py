@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.image.spec import ImageSpec
 from aweigh.backends.engine import Engine, EngineBuilder, run_container
 from aweigh.errors import BuildError
 from aweigh.events import BuildStepFinished
 from aweigh.image.build import BuildRequest
 from aweigh.image.snapshot import take_snapshot
+from aweigh.image.spec import ImageSpec
 from tests.backends.engine.doubles import Credentials, Heads, Heard
 from tests.services import Services
 
@@ -38,6 +38,7 @@ def request_of(
 
 
 async def test_a_spec_with_packages_files_and_environment(
+    *,
     engine: Engine,
     builder: EngineBuilder,
     request_of: Callable[[ImageSpec], BuildRequest],

@@ -1,5 +1,7 @@
 """The reader of protobuf's wire format: what it reads and what it refuses."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def field(number: int, value: int | bytes) -> bytes:
         )
     )
 )
-def test_fields_come_back(fields) -> None:
+def test_fields_come_back(fields: list[tuple[int, int | bytes]]) -> None:
     """What was encoded is read, in order."""
     data = b"".join(field(number, value) for number, value in fields)
     assert list(read_fields(data)) == fields
@@ -42,10 +44,10 @@ def test_fields_come_back(fields) -> None:
 @given(st.binary(max_size=100))
 def test_junk_is_fields_or_a_clear_error(data: bytes) -> None:
     """No bytes crash the reader."""
-    try:
-        list(read_fields(data))
-    except EngineError as exc:
-        assert "damaged" in str(exc)
+    with suppress(EngineError):
+        for number, value in read_fields(data):
+            assert number > 0
+            assert isinstance(value, int | bytes)
 
 
 @pytest.mark.parametrize(

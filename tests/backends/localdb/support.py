@@ -98,5 +98,5 @@ def finish_all(programs: Sequence[subprocess.Popen[str]]) -> list[str]:
     """Wait for programs that must succeed silently; return what they printed."""
     results = [finish(program) for program in programs]
     for code, _, err in results:
-        assert (code, err) == (0, "")
+        assert (code, err) == (0, ""), err
     return [out for _, out, _ in results]

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
-import random
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+
+from aweigh.events import Event, Warned
+from aweigh.memory import Record, Table, record_key
 from tests.backends.localdb.support import (
     database,
     file_in,
@@ -17,9 +20,6 @@ from tests.backends.localdb.support import (
     record,
     start,
 )
-
-from aweigh.events import Event, Warned
-from aweigh.memory import Record, Table, record_key
 
 Damage = Callable[[Path], None]
 
@@ -66,7 +66,7 @@ def other_database(file: Path) -> None:
 
 
 WHOLE = {
-    "random": lambda file: file.write_bytes(random.Random(1).randbytes(60_000)),
+    "random": lambda file: file.write_bytes(Random(1).randbytes(60_000)),  # noqa: S311
     "text": lambda file: file.write_text("hello\n"),
     "header": overwrite(16, bytes(range(84))),
     "cut to half": lambda file: os.truncate(file, file.stat().st_size // 2),
@@ -122,7 +122,7 @@ async def test_flipped_bits_never_make_a_wrong_answer(
     """Three flipped bits anywhere: right answers or misses, and the cache goes on."""
     directory, records = sound
     content = bytearray(file_in(directory).read_bytes())
-    dice = random.Random(seed)
+    dice = Random(seed)  # noqa: S311
     for _ in range(3):
         content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
     file_in(tmp_path).write_bytes(content)
@@ -143,7 +143,7 @@ async def test_overwritten_pages_never_make_a_wrong_answer(
     """A page of noise in the middle: right answers or misses."""
     directory, records = sound
     shutil.copy(file_in(directory), file_in(tmp_path))
-    overwrite(page * 4096, random.Random(page).randbytes(4096))(file_in(tmp_path))
+    overwrite(page * 4096, Random(page).randbytes(4096))(file_in(tmp_path))  # noqa: S311
     async with database(tmp_path) as db:
         for expected in records:
             assert await db.recall(expected.table, expected.key) in (None, expected)

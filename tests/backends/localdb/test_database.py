@@ -2,20 +2,20 @@
 
 import asyncio
 import math
-import random
 import sqlite3
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.backends.localdb.support import database, file_in, finish, record, start
 
 from aweigh.backends.localdb import rows
 from aweigh.memory import Memory, Record, Table, record_key
+from tests.backends.localdb.support import database, file_in, finish, record, start
 
 times = st.floats(allow_nan=False, allow_infinity=False)
 records = st.builds(
@@ -288,7 +288,7 @@ async def test_memory_is_bounded(tmp_path: Path) -> None:
 
 async def test_cancelled_writes_happen_and_leave_nothing_open(tmp_path: Path) -> None:
     """After 200 random cancellations everything is written and the lock is free."""
-    dice = random.Random(7)
+    dice = Random(7)  # noqa: S311
     async with database(tmp_path) as db, database(tmp_path) as neighbour:
         await db.remember([record("seed")])
         waits = []

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from aweigh.memory import Table, record_key
 from tests.backends.localdb.support import (
     database,
     file_in,
@@ -13,8 +15,6 @@ from tests.backends.localdb.support import (
     record,
     start,
 )
-
-from aweigh.memory import Table, record_key
 
 EXITS = {
     "exit-returning": 0,

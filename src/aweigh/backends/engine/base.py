@@ -24,7 +24,7 @@ from aweigh.errors import (
     EngineError,
     EngineUnavailableError,
 )
-from aweigh.events import BuildStepFinished, BuildStepStarted
+from aweigh.events import BuildStepFinished, BuildStepStarted, Warned
 from aweigh.memory import record_key
 from aweigh.oci import Reference
 
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE_REPOSITORY", "BaseImages"]
 
-BASE_REPOSITORY = "aweigh-base"
+# Where an engine asks a registry before its own store, this one is nobody's.
+BASE_REPOSITORY = "localhost/aweigh-base"
 _SHOWN = 40
 _SCRATCH = "docker.io/library/scratch"
 _TYPO_HINT = (
@@ -90,12 +91,21 @@ class BaseImages:
     async def ensure_private(self, image: Reference, platform: Platform) -> None:
         """Have an image in the engine that BuildKit could not pull by itself.
 
-        What needs no credential is left to BuildKit. Raises like `ensure`.
+        What needs no credential is left to BuildKit, and so is the verdict on what
+        cannot be pulled: a Dockerfile may ask for another platform than its image's.
+
+        Raises:
+            AuthenticationError: Its registry wants other credentials.
+            EngineError: The engine is missing or failed to pull.
         """
         if await self._find(image, platform) is not None:
             return
-        if await self._credentials.credential(image.registry) is not None:
+        if await self._credentials.credential(image.registry) is None:
+            return
+        try:
             await self._pull(image, platform)
+        except BuildError as exc:
+            self._listener(Warned(message=str(exc), hint=exc.hint))
 
     async def _find(self, image: Reference, platform: Platform) -> LocalImage | None:
         found = await inspect_image(self._engine, str(image))

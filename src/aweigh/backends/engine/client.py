@@ -154,6 +154,8 @@ class Engine:
         try:
             async with watch.timeout:
                 await self._exchange(call, on_bytes, watch)
+            if sent is not None and sent.failure is not None:
+                raise sent.failure
         except TimeoutError as exc:
             if idle is None or not watch.timeout.expired():
                 raise

@@ -74,7 +74,7 @@ def request_faults(host: str) -> Iterator[None]:
         yield
     except DockerError as exc:
         raise _refused(host, exc) from exc
-    except aiohttp.ClientError as exc:
+    except (aiohttp.ClientError, OSError) as exc:
         raise EngineUnavailableError(
             f"the connection to the engine at {host} broke off: {_reason(exc)}",
             hint=_BROKEN_HINT,
@@ -91,7 +91,8 @@ def silence(host: str, doing: str, seconds: float) -> EngineUnavailableError:
     """Return the error for an engine that is connected and says nothing."""
     return EngineUnavailableError(
         f"the engine at {host} has been silent for {seconds:g} s ({doing})",
-        hint="it hangs or is overloaded: " + _BROKEN_HINT,
+        hint="it hangs or is overloaded (look at journalctl -u docker), or a step "
+        "works that long without writing a line: let it write some",
     )
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InstallerImages", "InstallerSource", "UvBinaries"]
 
-INSTALLER_REPOSITORY = "aweigh-installer"
+# Where an engine asks a registry before its own store, this one is nobody's.
+INSTALLER_REPOSITORY = "localhost/aweigh-installer"
 _LABEL = "aweigh.installer.digest"
 _DOCKERFILE = "FROM scratch\nCOPY --chmod=0755 uv /uv\n"
 # Statically linked, so that one binary runs on every distribution.

@@ -1,7 +1,7 @@
-"""What is remembered on disk: one SQLite file that may be damaged, locked or absent.
+"""What is remembered on disk: one SQLite file, which may be damaged or locked.
 
-`open_localdb` gives a `LocalDB`, which implements `aweigh.memory.Memory`. A fault of the
-database is a miss and a warning, never an error and never a wrong answer.
+`open_localdb` gives a `LocalDB`, which implements `aweigh.memory.Memory`. A fault of
+the database is a miss and a warning, never an error and never a wrong answer.
 """
 
 from aweigh.backends.localdb.database import LocalDB, Stats, open_localdb

@@ -77,24 +77,21 @@ class Access:
             try:
                 worker = await self._worker(intent)
                 return await worker.run(work)
-            except (AbsentError, MovedError, FileNotFoundError) as error:
-                await self._drop(worker)
-                if isinstance(error, AbsentError) and intent is Intent.READ:
-                    self._absent_until = loop.time() + _ABSENT_FOR
-                    return None
             except ContendedError:
                 left = deadline - loop.time()
                 if left <= 0 or not await self._lock.wait(left):
                     return None
                 continue
-            except sqlite3.Error as error:
+            except AbsentError:
+                if intent is Intent.READ:
+                    self._absent_until = loop.time() + _ABSENT_FOR
+                    return None
+                await asyncio.sleep(_BUSY_PAUSE)  # removed right after it was made
+            except (MovedError, FileNotFoundError):
+                await self._drop(worker)
+                await asyncio.sleep(0 if worker else _BUSY_PAUSE)
+            except (sqlite3.Error, UnusableError, OSError, ClosedError) as error:
                 await self._face(error, worker)
-            except UnusableError as error:
-                self._give_up(str(error), hint=error.hint)
-            except OSError as error:
-                self._give_up(str(error), hint=_NO_CACHE_HINT)
-            except ClosedError:
-                self.broken = True
             if loop.time() >= deadline:
                 break
         return None
@@ -115,6 +112,8 @@ class Access:
 
     async def _worker(self, intent: Intent) -> Worker:
         while self._current is None:
+            if self.broken:
+                raise ClosedError
             if intent is Intent.READ and self._absent():
                 raise AbsentError
             if self._opening is None or self._opening.done():
@@ -161,18 +160,32 @@ class Access:
             )
         )
 
-    async def _face(self, error: sqlite3.Error, worker: Worker | None) -> None:
+    async def _face(
+        self,
+        error: sqlite3.Error | UnusableError | OSError | ClosedError,
+        worker: Worker | None,
+    ) -> None:
+        match error:
+            case sqlite3.Error():
+                await self._face_sqlite(error, worker)
+            case UnusableError():
+                self._give_up(str(error), hint=error.hint)
+            case OSError():
+                self._give_up(str(error), hint=_NO_CACHE_HINT)
+            case ClosedError():
+                self.broken = True
+
+    async def _face_sqlite(self, error: sqlite3.Error, worker: Worker | None) -> None:
         match classify(error):
             case Fault.BUSY:
                 await asyncio.sleep(_BUSY_PAUSE)
-            case Fault.DAMAGED if worker is not None and not self._moved:
-                if worker is self._current:
-                    self._mending = True
-                    if worker.identity == self._passed:
-                        self._condemned = worker.identity
-                await self._drop(worker)
             case Fault.DAMAGED if worker is not None and worker is not self._current:
-                pass  # this was the one that is moved aside by now
+                await self._drop(None)  # another caller met the same damage first
+            case Fault.DAMAGED if worker is not None and not self._moved:
+                self._mending = True
+                if worker.identity == self._passed:
+                    self._condemned = worker.identity
+                await self._drop(worker)
             case Fault.DAMAGED | Fault.BROKEN:
                 self._give_up(f"{self._place.database}: {error}", hint=_NO_CACHE_HINT)
 

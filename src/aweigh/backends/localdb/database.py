@@ -74,15 +74,15 @@ async def open_localdb(
 ) -> AsyncIterator[LocalDB]:
     """Provide the memory that is kept in a directory.
 
-    Nothing is touched before the first use, nothing is made before the first write. On
-    exit, also when cancelled, queued writes are committed and the thread is ended.
+    Nothing is touched before the first use, nothing is made before the first write.
+    On exit, also when cancelled, what is queued is committed and the thread is ended.
 
     Args:
         path: The directory; made with mode 0700 when something is to be written.
         listener: Hears a `Warned`, at most one per kind of fault.
         clock: Seconds since the epoch.
         prune_probability: How likely a recall is to start a pruning step.
-        lock_deadline: Seconds a write waits for other processes, and closing for writes.
+        lock_deadline: Seconds a write waits for other processes, and closing for both.
         random: A number from [0, 1).
     """
     database = LocalDB(
@@ -184,7 +184,8 @@ class LocalDB:
         """Drop these records; unknown keys are fine.
 
         From now on they are not recalled here, even when the database is locked; then
-        the rows are deleted with the next write. Cancelled, they are dropped all the same.
+        the rows are deleted with the next write. Cancelled, they are dropped all the
+        same.
 
         Raises:
             WrongLoopError: This belongs to another event loop.
@@ -236,7 +237,7 @@ class LocalDB:
         return Stats(**self._tally, transactions=self._writer.transactions)
 
     def hurry(self) -> None:
-        """Let closing wait for other processes only briefly: somebody wants to leave."""
+        """Let closing wait for other processes only briefly: somebody is leaving."""
         if self._is_open():
             self._writer.hurry()
 

@@ -63,7 +63,7 @@ class MovedError(Exception):
 
 
 class StrangeError(sqlite3.DatabaseError):
-    """A sound database that is not ours: another application's, or without our tables."""
+    """A sound database that is not ours but another application's."""
 
 
 class UnusableError(Exception):
@@ -86,7 +86,7 @@ def classify(error: sqlite3.Error) -> Fault:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_BUSY):
         return Fault.BUSY
-    # SQLITE_ERROR alone is "no such table" or "no such column": our schema is not there.
+    # SQLITE_ERROR alone is "no such table" or "no such column": not our schema.
     if isinstance(error, StrangeError) or name == "SQLITE_ERROR":
         return Fault.DAMAGED
     return Fault.DAMAGED if name.startswith(_DAMAGED) else Fault.BROKEN

@@ -1,9 +1,9 @@
 """The SQLite connection as its worker thread sees it: one unit of work is one hop.
 
-aiosqlite forwards each call to its thread by itself, so BEGIN, INSERT and COMMIT would be
-three hops, and a cancellation between them would leave a transaction open that locks out
-every process. `sqlite3.connect(factory=...)` is public, and so is aiosqlite's `commit`:
-this subclass's `commit` runs the next unit of work from an inbox, whole.
+aiosqlite forwards each call to its thread by itself, so BEGIN, INSERT and COMMIT would
+be three hops, and a cancellation between them would leave a transaction open that locks
+out every process. `sqlite3.connect(factory=...)` is public, and so is aiosqlite's
+`commit`: this subclass's `commit` runs the next unit of work from an inbox, whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -30,6 +29,7 @@ from aweigh.backends.localdb.place import is_shared
 from aweigh.memory import Table
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from pathlib import Path
 
@@ -105,8 +105,6 @@ class Handle(sqlite3.Connection):
         self.identity: Identity = place.identity()
         super().__init__(database, **options)
         try:
-            if place.identity() != self.identity:
-                raise MovedError
             self._set_up()
         except BaseException:
             super().close()
@@ -172,7 +170,7 @@ class Handle(sqlite3.Connection):
     def _set_up(self) -> None:
         # A flipped bit in a key must not raise: the row is no answer anyway.
         self.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        self._looked = time.monotonic()
+        self._require_same_file()  # was it replaced between the look and the opening?
         self._rollback_journal = self.lock.unsupported or is_shared(
             self.place.directory
         )

@@ -4,11 +4,11 @@ SQLite's own lock is polled with sleeps and starves waiters; a blocking ``flock`
 them. It also keeps two connections from committing and checkpointing at one instant,
 which is what SQLite before 3.51.3 needs to lose a commit (the WAL-reset bug).
 
-The uncontended case is one non-blocking attempt inside the worker's own hop. Only when
-that fails does a thread wait in a blocking ``flock``: polling would be unfair to it (the
-measured worst wait is 100 to 1,300 ms, against 40 to 70 ms). A thread in ``flock`` can't
-be interrupted, so it is a daemon, there is at most one, and when its deadline has passed
-it gives the lock back as soon as it gets it, or serves whoever asks next.
+The uncontended case is one non-blocking attempt inside the worker's own hop. Only
+when that fails does a thread wait in a blocking ``flock``: polling would be unfair (its
+worst wait is 100 to 1,300 ms, against 40 to 70 ms). A thread in ``flock`` can't be
+interrupted, so it is a daemon, there is at most one, and after its deadline it gives
+the lock back as soon as it gets it, or serves whoever asks next.
 """
 
 from __future__ import annotations

@@ -24,10 +24,14 @@ _JOURNALS = ("-wal", "-shm", "-journal")
 
 # Where several machines may map one file, or where locks and shared mappings are known
 # to lie: write-ahead logs need coherent shared memory, rollback journals don't.
-_SHARED = frozenset(
-    "9p acfs afs beegfs ceph cifs coda gfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4"
-    " ocfs2 orangefs panfs prl_fs pvfs2 smb smb2 smb3 smbfs vboxsf virtiofs vmhgfs".split()
-)
+# fmt: off
+_SHARED = frozenset({
+    "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "gfs", "gfs2",
+    "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs",
+    "panfs", "prl_fs", "pvfs2", "smb", "smb2", "smb3", "smbfs", "vboxsf",
+    "virtiofs", "vmhgfs",
+})
+# fmt: on
 
 Identity = tuple[int, int]
 """Device and inode: which file a path leads to."""
@@ -101,7 +105,7 @@ class Place:
         """Bytes of the database and its journals on disk."""
         total = 0
         for suffix in ("", *_JOURNALS):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 total += os.stat(f"{self.database}{suffix}").st_size  # noqa: PTH116
         return total
 

@@ -1,14 +1,13 @@
 """The schema, and how a record becomes a row and back: a damaged row is no record.
 
 Migrations are additive: a newer minor version only adds tables, indexes or columns with
-defaults, so older code goes on using a newer file. Anything else is a new major version,
-which is a new file name.
+defaults, so older code goes on using a newer file. Anything else is a new major version
+with a new file name.
 """
 
 from __future__ import annotations
 
 import math
-import sqlite3
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from aweigh.backends.localdb.faults import StrangeError
 from aweigh.memory import Record, Table, digest_parts
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -48,11 +48,13 @@ _COLUMNS = "key, value, created_at, verified_at, expires_at, checksum"
 
 # Ordinary tables, not WITHOUT ROWID: trees have values of megabytes, which a clustered
 # index would have to step over on its way to every key.
-def _create(table: Table) -> tuple[str, str]:
+def _create(table: Table) -> tuple[str, ...]:
+    times = ", ".join(
+        f"{time} REAL NOT NULL" for time in ("created_at", "verified_at", "expires_at")
+    )
+    columns = f"key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, {times}"
     return (
-        f"CREATE TABLE IF NOT EXISTS {table} (key TEXT PRIMARY KEY NOT NULL,"
-        " value BLOB NOT NULL, created_at REAL NOT NULL, verified_at REAL NOT NULL,"
-        " expires_at REAL NOT NULL, checksum BLOB NOT NULL)",
+        f"CREATE TABLE IF NOT EXISTS {table} ({columns}, checksum BLOB NOT NULL)",
         f"CREATE INDEX IF NOT EXISTS {table}_expiry ON {table} (expires_at)",
     )
 
@@ -209,8 +211,8 @@ def expire(
 def listing(connection: sqlite3.Connection, table: Table) -> list[RowInfo]:
     """Return every readable row of a table without its value, oldest first."""
     rows = connection.execute(
-        "SELECT key, length(value), created_at, verified_at, expires_at"
-        f" FROM {table} ORDER BY created_at, key"  # noqa: S608  # an enum
+        "SELECT key, length(value), created_at, verified_at, expires_at"  # noqa: S608
+        f" FROM {table} ORDER BY created_at, key"
     )
     listed = []
     for row in rows:

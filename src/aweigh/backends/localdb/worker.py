@@ -2,8 +2,8 @@
 
 An aiosqlite connection that is still open when the main thread returns makes the
 interpreter wait for its thread for ever, and `atexit` runs only after that wait. A
-daemon thread that joins the main thread wakes up just before it (`threading.main_thread` and
-`Connection.stop` are public), closes what is open, and lets the interpreter go.
+daemon thread that joins the main thread wakes up just before it, closes what is open,
+and lets the interpreter go (`threading.main_thread` and `Connection.stop` are public).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The one who writes: changes queue here and go out together, each of them whole.
 
-Committing what is queued together is 15 times cheaper than a transaction each. Callers wait for a future, not for the transaction, so their cancellation stops nothing.
+Committing what is queued together is 15 times cheaper than a transaction each. Callers
+wait for a future, not for the transaction, so their cancellation stops nothing.
 """
 
 from __future__ import annotations

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+
+from obstore.exceptions import NotSupportedError
 
 from aweigh.bundle.store import Scheme
 from aweigh.errors import StoreError, StoreUnavailableError
@@ -13,7 +16,7 @@ from aweigh.errors import StoreError, StoreUnavailableError
 if TYPE_CHECKING:
     from aweigh.bundle.store import StoreUrl
 
-__all__ = ["no_answer", "translate"]
+__all__ = ["knows_conditions", "no_answer", "translate"]
 
 _STATUS: Final = re.compile(r"status(?: code)?: (\d{3})\b")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
@@ -99,4 +102,12 @@ def no_answer(url: StoreUrl, what: str, seconds: float) -> StoreUnavailableError
     return StoreUnavailableError(
         f"cannot {what}: no answer from {url} in {seconds:g} s",
         hint="look whether the store is up and reachable from here, then try again",
+    )
+
+
+def knows_conditions(error: Exception) -> bool:
+    """Whether a failed conditional request failed for another reason than that."""
+    found = _STATUS.search(str(error))
+    return not isinstance(error, NotSupportedError) and not (
+        found and int(found[1]) == HTTPStatus.NOT_IMPLEMENTED
     )

@@ -8,9 +8,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError
 
-from aweigh.backends.objects.errors import no_answer, translate
+from aweigh.backends.objects.errors import knows_conditions, no_answer, translate
 from aweigh.backends.objects.parts import Feed, PartSizes, first_part
 from aweigh.concurrency.retry import retry
 from aweigh.errors import BundleNotFoundError, StoreUnavailableError
@@ -182,7 +182,9 @@ class ObjectStore:
                 await handle.put_async(name, body, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
-            except NotSupportedError:
+            except BaseError as error:
+                if knows_conditions(error):
+                    raise
                 return await self._overwrite(handle, name, body)
             return True
 

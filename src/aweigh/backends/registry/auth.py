@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from aweigh.backends.registry.challenge import Basic, Bearer, merge_scopes
 from aweigh.backends.registry.token import (
@@ -13,6 +13,7 @@ from aweigh.backends.registry.token import (
     basic_header,
     identity,
 )
+from aweigh.errors import AuthenticationError
 
 if TYPE_CHECKING:
     from aweigh.backends.registry.challenge import Challenge, Scope
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from aweigh.backends.registry.wire import Wire
     from aweigh.image.credential import Credential, CredentialSource
 
-__all__ = ["Authenticator"]
+__all__ = ["Authenticator", "Standing"]
+
+_UNAUTHORIZED = 401
+
+# Without a credential; with one; with one that a token service does not take.
+Standing = Literal["stranger", "known", "rejected"]
 
 
 class Authenticator:
@@ -34,6 +40,7 @@ class Authenticator:
         self._wire = wire
         self._challenges: dict[str, Challenge] = {}
         self._known: dict[str, Credential | None] = {}
+        self._rejected: set[str] = set()
         self._basic: dict[str, str] = {}
         self._tokens: dict[str, dict[tuple[Scope, ...], Token]] = defaultdict(dict)
         self._locks: dict[tuple[object, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -82,17 +89,20 @@ class Authenticator:
         """Say as whom we asked, for errors."""
         return identity(self._known.get(registry))
 
-    def has_credential(self, registry: str) -> bool:
-        """Tell whether there was anything to present."""
-        return self._known.get(registry) is not None
+    def standing(self, registry: str) -> Standing:
+        """Tell what we are there since we were last asked who we are."""
+        if self._known.get(registry) is None:
+            return "stranger"
+        return "rejected" if registry in self._rejected else "known"
 
     def secrets(self, registry: str) -> tuple[str, ...]:
         """Return the texts that no error about this registry may hold."""
-        held = [self._basic.get(registry, "")]
-        held += [token.header for token in self._tokens[registry].values()]
+        headers = [token.header for token in self._tokens[registry].values()]
+        headers.append(self._basic.get(registry, ""))
+        held = [header.partition(" ")[2] for header in headers]
         if (known := self._known.get(registry)) is not None:
             held += [known.password, known.identity_token]
-        return tuple(text.rpartition(" ")[2] for text in held if text)
+        return tuple(filter(None, held))
 
     async def _password(self, endpoint: Endpoint, *, refused: str | None) -> str | None:
         async with self._locks["basic", endpoint.registry]:
@@ -122,7 +132,13 @@ class Authenticator:
                 return held.header
             credential = await self._credential(endpoint)
             service = TokenService(endpoint, bearer, credential)
-            token = await service.fetch(self._wire, scopes)
+            try:
+                token = await service.fetch(self._wire, scopes)
+            except AuthenticationError as error:
+                if error.status == _UNAUTHORIZED:
+                    self._rejected.add(endpoint.registry)
+                raise
+            self._rejected.discard(endpoint.registry)
             self._tokens[endpoint.registry][scopes] = token
             return token.header
 

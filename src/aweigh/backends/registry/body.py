@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["PACE", "BytesBody", "FileBody", "PiecesBody", "paced", "read_bounded"]
+__all__ = [
+    "_PACE",
+    "BytesBody",
+    "FileBody",
+    "PiecesBody",
+    "paced",
+    "read_bounded",
+    "unreadable",
+]
 
 _READ = 1 << 20
 _REFUSALS = 400
 _PIECE = 64 << 10
 # A stream that brings less than this within the idle deadline counts as silent, so
 # that a byte now and then does not hold us for ever.
-PACE = 16 << 10
+_PACE = 16 << 10
 
 
 async def read_bounded(
@@ -39,6 +47,8 @@ async def read_bounded(
     size = 0
     declared = 0 if response.method == "HEAD" else response.content_length or 0
     refused = response.status >= _REFUSALS
+    if refused:
+        limit = min(limit, _PIECE)
     while size <= limit and (declared <= limit or refused):
         chunk = await response.content.readany()
         if not chunk:
@@ -71,7 +81,7 @@ async def paced(
     ended = False
     while not ended:
         async with asyncio.timeout(idle):
-            goal = len(parts) + PACE
+            goal = len(parts) + _PACE
             while len(parts) < goal and not ended:
                 chunk = await response.content.readany()
                 parts += chunk
@@ -122,7 +132,7 @@ class FileBody:
         self, path: Path, length: int, *, progressed: Callable[[int], None]
     ) -> None:
         self.length = length
-        self.fault: BaseException | None = None
+        self.fault: ChangedError | None = None
         self._path = path
         self._progressed = progressed
 
@@ -130,13 +140,15 @@ class FileBody:
         """Yield exactly as many bytes as were promised.
 
         Raises:
-            ChangedError: The file has another size now.
-            OSError: It cannot be read.
+            ChangedError: The file has another size now, or cannot be read.
         """
         try:
             async for piece in self._pieces():
                 yield piece
-        except (ChangedError, OSError) as error:
+        except OSError as error:
+            self.fault = unreadable(self._path, error)
+            raise self.fault from error
+        except ChangedError as error:
             self.fault = error
             raise
 
@@ -158,3 +170,12 @@ class FileBody:
                 hint="do not change files that are being pushed, then try again",
                 paths=(str(self._path),),
             )
+
+
+def unreadable(path: Path, error: OSError) -> ChangedError:
+    """Return the error for a file that was there and cannot be read now."""
+    return ChangedError(
+        f"{path} cannot be read to push it ({error.strerror})",
+        hint="do not remove files that are being pushed, then try again",
+        paths=(str(path),),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from aweigh.backends.registry.faults import login_hint
 from aweigh.errors import (
     AuthenticationError,
     AweighError,
@@ -81,17 +80,18 @@ class RegistryChecker:
         refused: AuthenticationError,
     ) -> Verdict:
         """Find out what a 401 or 403 means: registries hide what is not there."""
+        standing = self._client.standing(reference.registry)
+        if standing == "rejected":
+            return Unknown(str(refused), refused.hint)
         try:
-            if self._client.has_credential(
-                reference.registry
-            ) and await self._client.can_push(reference):
+            if standing == "known" and await self._client.can_push(reference):
                 return Absent(
                     f"{reference.registry} shows no {reference}, and takes a push to it"
                 )
             # Who may only read is refused the token a push needs, not the image.
             return await self._asked(reference, platforms, push=False)
         except AuthenticationError:
-            return Unknown(str(refused), login_hint(reference.registry))
+            return Unknown(str(refused), refused.hint)
         except AweighError as error:
             return Unknown(str(error), error.hint)
 

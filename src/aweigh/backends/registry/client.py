@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection
     from pathlib import Path
 
+    from aweigh.backends.registry.auth import Standing
     from aweigh.events import Listener
     from aweigh.image.credential import CredentialSource
     from aweigh.oci import Descriptor, Digest, Index, Manifest, Reference
@@ -176,9 +177,9 @@ class RegistryClient:
         """
         return await self._uploads.allowed(reference, self._deadline())
 
-    def has_credential(self, registry: str) -> bool:
-        """Tell whether the last challenge of a registry found us with a credential."""
-        return self._transport.auth.has_credential(registry)
+    def standing(self, registry: str) -> Standing:
+        """Tell what we are to a registry since it last asked who we are."""
+        return self._transport.auth.standing(registry)
 
     def _deadline(self, seconds: float | None = None) -> Deadline:
         return Deadline.after(self._seconds if seconds is None else seconds)

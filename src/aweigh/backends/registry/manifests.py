@@ -28,6 +28,8 @@ _NOT_FOUND = 404
 _WRITTEN = frozenset({200, 201, 202})
 # Their headers tell everything; asking again at once would only make it worse.
 _SAY_ALL = frozenset({429, 503})
+# By the token service: the registry was not even asked.
+_REFUSED = frozenset({401, 403})
 _ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND", "BLOB_UNKNOWN"})
 _SLOW_TO_PARSE = 256 << 10
 
@@ -46,7 +48,7 @@ class Manifests:
         try:
             answer = await self._transport.ask(request, deadline)
         except RegistryError as error:
-            if error.status is None or error.status in _SAY_ALL:
+            if error.status is None or error.status in _SAY_ALL | _REFUSED:
                 raise
         else:
             if answer.status == _NOT_FOUND and answer.from_registry:

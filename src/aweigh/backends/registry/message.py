@@ -93,7 +93,7 @@ class Answer:
             message = first.get("message") or ""
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None, ""
-        if not isinstance(code, str) or not code.isascii():
+        if not isinstance(code, str) or not (code.isascii() and code.isprintable()):
             return None, ""
         line = " ".join(str(message).split())
         return code[:_MESSAGE_LIMIT], _printable(line[:_MESSAGE_LIMIT])
@@ -115,11 +115,6 @@ class Deadline:
     def after(cls, seconds: float) -> Deadline:
         """Set one that many seconds from now."""
         return cls(seconds, asyncio.get_running_loop().time() + seconds)
-
-    @property
-    def left(self) -> float:
-        """Seconds until then, or 0."""
-        return max(0.0, self.ends - asyncio.get_running_loop().time())
 
 
 def media_type(headers: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aweigh.backends.registry.wire import Wire
     from aweigh.events import Listener
 
-__all__ = ["Opened", "Transport"]
+__all__ = ["Opened", "Transport", "leads_to"]
 
 SMALL = 64 << 10
 _REDIRECTS = 5
@@ -224,7 +224,7 @@ class Transport:
         ``Authorization`` stays home: it is sent only to the registry's own origin, and
         no more once another host had a say.
         """
-        url = _target(endpoint, endpoint.origin, request.url, request)
+        url = leads_to(endpoint, endpoint.origin, request.url, request)
         foreign = False
         for _ in range(_REDIRECTS + 1):
             foreign = foreign or url.origin() != endpoint.origin
@@ -247,12 +247,17 @@ class Transport:
                 and response.status not in _MOVED_WHOLE
             ):
                 raise _misled(request, f"a redirect ({response.status}) of a write")
-            url = _target(endpoint, url, place, request)
+            url = leads_to(endpoint, url, place, request)
         raise _misled(request, f"more than {_REDIRECTS} redirects")
 
 
-def _target(endpoint: Endpoint, base: URL, place: str, request: Request) -> URL:
-    """Return where a Location leads, if we may go there."""
+def leads_to(endpoint: Endpoint, base: URL, place: str, request: Request) -> URL:
+    """Return where a Location leads, if we may go there.
+
+    Raises:
+        RegistryError: It is no URL, leads from https to http, or from a registry
+            outside to an address inside our network.
+    """
     try:
         url = base.join(URL(place, encoded=True))
         usable = url.scheme in ("http", "https") and bool(url.host)

@@ -6,7 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from aweigh.backends.registry.body import BytesBody, FileBody, PiecesBody, read_bounded
+from aweigh.backends.registry.body import (
+    BytesBody,
+    FileBody,
+    PiecesBody,
+    read_bounded,
+    unreadable,
+)
 from aweigh.backends.registry.challenge import Scope
 from aweigh.backends.registry.faults import patience, translated
 from aweigh.backends.registry.message import Answer, Deadline, Request
@@ -34,6 +40,7 @@ _COMMIT_RATE = 10 << 20
 # The session is gone; a new one will do.
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _ATTEMPTS = 3
+_TELL_EACH = 1 << 20
 _LONGEST_WAIT = 120.0
 
 
@@ -104,20 +111,22 @@ class Uploads:
         self, reference: Reference, descriptor: Descriptor, mount_from: str | None
     ) -> str | None:
         """Mount, or open an upload: where to, or None when it was mounted."""
-        if mount_from is not None and mount_from != reference.repository:
-            place = await self._mount(reference, descriptor, mount_from)
-            if place != "":
-                return place
         request = self._start_request(reference, "", ())
-        answer = await self._transport.ask(request, Deadline.after(self._seconds))
+        answer = None
+        if mount_from is not None and mount_from != reference.repository:
+            answer = await self._mount(reference, descriptor, mount_from)
+            if answer is not None and answer.status == _CREATED:
+                return None
+        if answer is None:
+            answer = await self._transport.ask(request, Deadline.after(self._seconds))
         if answer.status != _ACCEPTED:
             raise self._transport.refusal(request, answer)
         return _location(request, answer)
 
     async def _mount(
         self, reference: Reference, descriptor: Descriptor, neighbour: str
-    ) -> str | None:
-        """Mount; None when done, where to upload instead, or "" for nowhere."""
+    ) -> Answer | None:
+        """Ask for a mount: done, an upload in its place, or None when refused."""
         request = self._start_request(
             reference,
             f"?mount={descriptor.digest}&from={neighbour}",
@@ -127,12 +136,8 @@ class Uploads:
             answer = await self._transport.ask(request, Deadline.after(self._seconds))
         except AuthenticationError:
             # Who may not read the neighbour may still write here.
-            return ""
-        if answer.status == _CREATED:
             return None
-        if answer.status == _ACCEPTED:
-            return _location(request, answer)
-        return ""
+        return answer if answer.status in (_CREATED, _ACCEPTED) else None
 
     async def _send(
         self,
@@ -145,11 +150,17 @@ class Uploads:
         """Send the whole blob with one PUT, as long as it makes progress."""
         loop = asyncio.get_running_loop()
         watch = asyncio.timeout(self._allowed(descriptor))
+        told = 0
 
         def progressed(done: int) -> None:
+            nonlocal told
             rest = self._allowed(descriptor) if done == descriptor.size else 0
             watch.reschedule(loop.time() + self._seconds + rest)
-            self._listener(PushProgressed(layer=name, done=done, total=descriptor.size))
+            if done == descriptor.size or not told <= done < told + _TELL_EACH:
+                told = done
+                self._listener(
+                    PushProgressed(layer=name, done=done, total=descriptor.size)
+                )
 
         body = (
             PiecesBody(source, progressed=progressed)
@@ -239,15 +250,18 @@ def _location(request: Request, answer: Answer) -> str:
 
 async def _check_size(source: bytes | Path, descriptor: Descriptor) -> None:
     if isinstance(source, bytes):
-        size = len(source)
+        size, what = len(source), "the content"
     else:
-        size = (await asyncio.to_thread(source.stat)).st_size
+        what = str(source)
+        try:
+            size = (await asyncio.to_thread(source.stat)).st_size
+        except OSError as error:
+            raise unreadable(source, error) from error
     if size != descriptor.size:
-        what = "the content" if isinstance(source, bytes) else str(source)
         raise ChangedError(
             f"{what} has {size} bytes, and {descriptor.digest} was {descriptor.size}",
             hint="do not change files that are being pushed, then try again",
-            paths=() if isinstance(source, bytes) else (str(source),),
+            paths=() if isinstance(source, bytes) else (what,),
         )
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Wire", "open_wire"]
 
-_CONNECT_SECONDS = 15.0
-
 
 class Wire:
     """The HTTP client of a session, without authentication, cookies or redirects."""
@@ -47,16 +45,17 @@ class Wire:
         The certificate goes unchecked only at the address that was named insecure.
         """
         unchecked = not endpoint.verified and url.origin() == endpoint.origin
-        proxy, proxy_auth = _proxy(url)
+        proxy, permit = _proxy(url)
+        tunnelled = url.scheme == "https"
         return await self._session.request(
             method,
             url,
-            headers=headers,
+            headers=headers if tunnelled else {**headers, **permit},
             data=data,
             allow_redirects=False,
             ssl=False if unchecked else self._tls,
             proxy=proxy,
-            proxy_auth=proxy_auth,
+            proxy_headers=permit if tunnelled else None,
         )
 
 
@@ -80,7 +79,8 @@ async def open_wire(ca_file: Path | None) -> AsyncIterator[Wire]:
         # A few KiB can become gigabytes; digests are those of the bytes that came.
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "aweigh"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        # Whoever asks has a deadline around everything.
+        timeout=aiohttp.ClientTimeout(total=None),
     ) as session:
         yield Wire(session, tls)
 
@@ -98,16 +98,20 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _proxy(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-    """Return the proxy that the environment names for this URL, if any."""
+def _proxy(url: URL) -> tuple[URL | None, Mapping[str, str]]:
+    """Return the proxy that the environment names for this URL, and its password.
+
+    The registry never sees that password: it is in the tunnel's own request, or in a
+    plain one, which the proxy takes it out of.
+    """
     host = url.host or ""
     if is_loopback(url) or urllib.request.proxy_bypass(f"{host}:{url.port}"):
-        return None, None
+        return None, {}
     text = urllib.request.getproxies().get(url.scheme)
     if not text:
-        return None, None
+        return None, {}
     proxy = URL(text if "://" in text else f"http://{text}")
     if proxy.user is None:
-        return proxy, None
-    auth = aiohttp.BasicAuth(proxy.user, proxy.password or "")
-    return proxy.with_user(None), auth
+        return proxy, {}
+    permit = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    return proxy.with_user(None), {"Proxy-Authorization": permit}

@@ -1,0 +1,467 @@
+"""Fetching: the same tree comes back, verified, at once or not at all."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+from aweigh.archive.compress import zstd_chunks
+from aweigh.archive.tar import Member, tar_chunks
+from aweigh.backends.objects import open_store
+from aweigh.bundle.bundle import Bundle, BundleUri, Origin
+from aweigh.bundle.fetch import fetch
+from aweigh.bundle.manifest import bundle_digest
+from aweigh.bundle.pack import manifest_object, members
+from aweigh.errors import (
+    AweighError,
+    BundleNotFoundError,
+    DamagedError,
+    InvalidValueError,
+    TreeError,
+)
+from aweigh.events import silent
+from aweigh.oci.digest import Digest
+from aweigh.testing.store import MemoryStore
+from aweigh.tree.entry import Entry
+from tests.bundle.helpers import Bench, contents, file, in_order, symlink, write_tree
+from tests.services import Services
+
+
+@pytest.fixture
+async def held(tmp_path: Path) -> tuple[MemoryStore, Bundle]:
+    """Return a store that holds the small tree in tmp_path/code."""
+    store = MemoryStore()
+    return store, await Bench(store=store).upload(write_tree(tmp_path / "code"))
+
+
+async def get(store: MemoryStore, bundle: Bundle, to: Path) -> Path:
+    """Fetch without listening."""
+    return await fetch(store, bundle.digest, to, listener=silent)
+
+
+def left_beside(destination: Path) -> list[str]:
+    """Return what a fetch left beside its destination, but for the locks."""
+    names = [path.name for path in destination.parent.iterdir()]
+    return [name for name in names if ".aweigh-" in name and name != ".aweigh-locks"]
+
+
+async def test_the_same_tree_comes_back(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """Contents, exec bits, symlinks and empty directories survive, and the digest."""
+    store, bundle = held
+    path = await get(store, bundle, tmp_path / "deep" / "er" / "out")
+    assert path == tmp_path / "deep" / "er" / "out"
+    assert contents(path) == contents(tmp_path / "code")
+    assert not left_beside(path)
+    again = await Bench(store=store).upload(path)
+    assert (again.uri, again.origin) == (bundle.uri, Origin.FOUND)
+
+
+@pytest.mark.parametrize("kind", ["file", "memory", "s3"])
+async def test_through_real_stores(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Each kind of store takes a bundle, and another opening of it gives it back."""
+    url = {"file": (tmp_path / "store").as_uri(), "memory": f"memory://{uuid.uuid4()}"}
+    if kind == "s3":
+        services: Services = request.getfixturevalue("services")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", services.s3_endpoint)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", services.s3_access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", services.s3_secret_key)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        url["s3"] = f"s3://{services.s3_bucket}/t/{uuid.uuid4()}"
+    root = write_tree(tmp_path / "code")
+    (root / "large.bin").write_bytes(os.urandom(20 << 20))
+    async with open_store(url[kind], listener=silent) as store:
+        bench = Bench(store=store)
+        bundle = await bench.upload(root)
+        assert bundle.origin is Origin.UPLOADED
+        assert bundle.uri == f"{url[kind]}/bundles/{bundle.digest.hex}"
+    uri = BundleUri.parse(bundle.uri)
+    async with open_store(str(uri.store), listener=silent) as again:
+        found = await Bench(store=again).upload(root)
+        assert found.origin is Origin.FOUND
+        path = await fetch(again, uri.digest, tmp_path / "out", listener=silent)
+    assert contents(path) == contents(root)
+
+
+async def test_a_second_fetch_asks_nobody(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """What is there already is reused by its marker, without the store."""
+    store, bundle = held
+    await get(store, bundle, tmp_path / "out")
+    store.down = True
+    assert await get(store, bundle, tmp_path / "out") == tmp_path / "out"
+
+
+async def test_an_empty_directory_is_filled(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """An empty destination is as good as none; so is a symlink to one."""
+    store, bundle = held
+    (tmp_path / "out").mkdir()
+    (tmp_path / "alias").symlink_to("out")
+    assert await get(store, bundle, tmp_path / "alias") == tmp_path / "out"
+    assert contents(tmp_path / "out") == contents(tmp_path / "code")
+
+
+async def test_what_is_there_is_never_touched(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """Files of others, another bundle, a plain file: each is an error that says so."""
+    store, bundle = held
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "plain").write_text("plain")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".aweigh-bundle").write_text(f"sha256:{'0' * 64}\n")
+    (tmp_path / "odd" / ".aweigh-bundle").mkdir(parents=True)
+    for name, told in [
+        ("full", "not from this bundle"),
+        ("plain", "else than a directory"),
+        ("other", "another bundle"),
+        ("odd", "unreadable"),
+    ]:
+        with pytest.raises(TreeError, match=told) as caught:
+            await get(store, bundle, tmp_path / name)
+        assert "empty directory" in caught.value.hint
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+    assert store.requests["get"] == 0
+
+
+async def test_a_bundle_that_is_not_there(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """An unknown digest is BundleNotFoundError and makes no directory."""
+    store, _ = held
+    with pytest.raises(BundleNotFoundError, match="0000"):
+        await fetch(store, Digest("0" * 64), tmp_path / "out", listener=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def files_below(root: Path) -> list[Path]:
+    """Return everything below a directory that is no directory."""
+    return [path for path in root.rglob("*") if not path.is_dir()]
+
+
+Damage = Callable[[bytes], bytes | None]
+
+
+def flipped(at: float) -> Damage:
+    """Flip a bit somewhere."""
+
+    def damage(body: bytes) -> bytes:
+        index = min(int(len(body) * at), len(body) - 1)
+        return body[:index] + bytes([body[index] ^ 4]) + body[index + 1 :]
+
+    return damage
+
+
+@pytest.mark.parametrize("name", ["manifest", "pack.tar.zst"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped(0.0),
+        flipped(0.5),
+        flipped(1.0),
+        lambda body: body[: len(body) // 2],
+        lambda _: b"",
+        lambda _: b"<html>please log in</html>",
+        lambda _: b"".join(zstd_chunks([b"not a tar" * 99], level=1)),
+    ],
+)
+async def test_damaged_objects_are_refused(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path, name: str, damage: Damage
+) -> None:
+    """Flipped, cut, empty or foreign: the object is named and nothing is left."""
+    store, bundle = held
+    name = f"bundles/{bundle.digest.hex}/{name}"
+    store.objects[name] = damage(store.objects[name]) or b""
+    with pytest.raises(DamagedError, match=name):
+        await get(store, bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not left_beside(tmp_path / "out")
+
+
+async def test_manifest_of_another_bundle_names_both_digests(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """A valid manifest under the wrong name is damage; both digests are told."""
+    store, bundle = held
+    entries = (file("a", b"a"),)
+    store.objects[f"bundles/{bundle.digest.hex}/manifest"] = manifest_object(entries)
+    with pytest.raises(DamagedError) as caught:
+        await get(store, bundle, tmp_path / "out")
+    assert str(bundle.digest) in str(caught.value)
+    assert str(bundle_digest(entries)) in str(caught.value)
+
+
+async def test_missing_pack_is_damage(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """A manifest without its pack says which object is missing."""
+    store, bundle = held
+    del store.objects[f"bundles/{bundle.digest.hex}/pack.tar.zst"]
+    with pytest.raises(DamagedError, match=r"pack\.tar\.zst .*missing"):
+        await get(store, bundle, tmp_path / "out")
+
+
+def forged(store: MemoryStore, entries: tuple[Entry, ...], pack: bytes) -> Digest:
+    """Put a bundle whose manifest is right and whose pack is not from it."""
+    digest = bundle_digest(entries)
+    store.objects[f"bundles/{digest.hex}/manifest"] = manifest_object(entries)
+    store.objects[f"bundles/{digest.hex}/pack.tar.zst"] = b"".join(
+        zstd_chunks([pack], level=1)
+    )
+    return digest
+
+
+def tar(*packed: Member) -> bytes:
+    """Build a tar of these members."""
+    return b"".join(tar_chunks(packed))
+
+
+def member(path: str, content: bytes = b"evil") -> Member:
+    """Build a file to pack."""
+    return Member(path=path, kind="file", size=len(content), source=content)
+
+
+GOOD = (file("a", b"good"),)
+ESCAPE = tar(member("x")).replace(b"x\0\0\0\0\0\0\0\0\0\0", b"../../evil\0", 1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "pack"),
+    [
+        (GOOD, tar(member("a"))),
+        (GOOD, tar(member("a", b"good"), member("b"))),
+        (GOOD, tar(member("b", b"good"))),
+        (GOOD, tar()),
+        (GOOD, tar(member("a", b"good" * (8 << 20)))),
+        (GOOD, ESCAPE),
+        (GOOD, tar(Member(path="a", kind="symlink", target="/etc/passwd"))),
+        ((symlink("a", "../../outside"),), tar()),
+        ((symlink("a", "/etc"),), tar()),
+        (in_order([symlink("a", "."), symlink("b", "a/..")]), tar()),
+        ((file(".aweigh-bundle", b"x"),), tar(member(".aweigh-bundle", b"x"))),
+    ],
+)
+async def test_hostile_bundles_are_refused(
+    tmp_path: Path, entries: tuple[Entry, ...], pack: bytes
+) -> None:
+    """A right manifest does not make a wrong pack right, nor an escape a tree."""
+    if entries[0].kind == "symlink":
+        pack = tar(*members(entries))
+    store = MemoryStore()
+    digest = forged(store, entries, pack)
+    with pytest.raises(DamagedError):
+        await fetch(store, digest, tmp_path / "out", listener=silent)
+    names = {path.name for path in files_below(tmp_path)}
+    assert not {name for name in names if not name.endswith(".lock")}
+
+
+async def test_bombs_are_bounded(tmp_path: Path) -> None:
+    """A pack that unpacks to far more than its manifest says is cut short."""
+    store = MemoryStore()
+    digest = forged(store, GOOD, bytes(64 << 20))
+    with pytest.raises(DamagedError):
+        await fetch(store, digest, tmp_path / "out", listener=silent)
+    store.objects[f"bundles/{digest.hex}/pack.tar.zst"] = os.urandom(1 << 20)
+    with pytest.raises(DamagedError, match="more than"):
+        await fetch(store, digest, tmp_path / "out", listener=silent)
+
+
+class SlowStore(MemoryStore):
+    """Gives the pack in many small pieces with time between them."""
+
+    async def get(self, name: str, /) -> AsyncGenerator[bytes, None]:
+        """Iterate slowly."""
+        for byte in self.objects[name]:
+            await asyncio.sleep(0.0005)
+            yield bytes([byte])
+
+
+async def test_cancelled_fetch_leaves_nothing(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """Cancelled at many moments, there is no destination and no staging."""
+    store, bundle = held
+    slow = SlowStore()
+    slow.objects = store.objects
+    done = 0
+    for wait in (0.0, 0.001, 0.01, 0.05, 0.2, 0.35, 0.5):
+        task = asyncio.create_task(get(slow, bundle, tmp_path / "out"))
+        await asyncio.sleep(wait)
+        task.cancel()
+        try:
+            await task
+            done += 1
+        except asyncio.CancelledError:
+            assert not (tmp_path / "out").exists()
+        assert not left_beside(tmp_path / "out")
+    assert done < 3
+    await get(store, bundle, tmp_path / "out")
+
+
+async def test_cancelled_unpacking_stops(tmp_path: Path) -> None:
+    """Cancelling while files are written stops that and cleans up."""
+    root = tmp_path / "code"
+    root.mkdir()
+    for number in range(3000):
+        (root / f"f{number}").write_bytes(b"x" * 3000)
+    store = MemoryStore()
+    bundle = await Bench(store=store).upload(root)
+    for wait in (0.03, 0.06, 0.1):
+        task = asyncio.create_task(get(store, bundle, tmp_path / "out"))
+        await asyncio.sleep(wait)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            assert not (tmp_path / "out").exists()
+        assert not left_beside(tmp_path / "out")
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from aweigh.backends.objects import open_store
+from aweigh.bundle.bundle import BundleUri
+from aweigh.bundle.fetch import fetch
+from aweigh.events import silent
+async def main():
+    uri = BundleUri.parse(sys.argv[1])
+    async with open_store(str(uri.store), listener=silent) as store:
+        if len(sys.argv) > 3:
+            get = store.get
+            async def slow(name):
+                async for piece in get(name):
+                    for start in range(0, len(piece), 16):
+                        await asyncio.sleep(0.02)
+                        yield piece[start:start + 16]
+            store.get = slow
+        await fetch(store, uri.digest, Path(sys.argv[2]), listener=silent)
+asyncio.run(main())
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Fetch in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
+
+
+def wait_for_staging(destination: Path) -> None:
+    """Wait until somebody works beside a destination."""
+    until = time.monotonic() + 20
+    while not left_beside(destination):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+async def test_processes_fetch_once(tmp_path: Path) -> None:
+    """Four processes that fetch to one place all succeed, and unpack it once."""
+    root = write_tree(tmp_path / "code")
+    for number in range(300):
+        (root / f"f{number}").write_text(str(number))
+    async with open_store((tmp_path / "s").as_uri(), listener=silent) as store:
+        bundle = await Bench(store=store).upload(root)
+    out = tmp_path / "out"
+    children = [start(bundle.uri, str(out)) for _ in range(4)]
+    inodes = set()
+    while any(child.poll() is None for child in children):
+        if out.exists():
+            inodes.add(out.stat().st_ino)
+            assert contents(out).keys() == contents(root).keys()
+        await asyncio.sleep(0.01)
+    assert [child.returncode for child in children] == [0, 0, 0, 0]
+    assert len(inodes) <= 1
+    assert contents(out) == contents(root)
+    assert not left_beside(out)
+
+
+async def test_killed_fetch_is_cleaned_up_by_the_next(
+    tmp_path: Path,
+) -> None:
+    """Kill -9 leaves no destination; what it left beside is removed the next time."""
+    root = write_tree(tmp_path / "code")
+    async with open_store((tmp_path / "s").as_uri(), listener=silent) as store:
+        bundle = await Bench(store=store).upload(root)
+        out = tmp_path / "out"
+        child = start(bundle.uri, str(out), "slow")
+        await asyncio.to_thread(wait_for_staging, out)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert left_beside(out)
+        assert not out.exists()
+        await fetch(store, bundle.digest, out, listener=silent)
+    assert contents(out) == contents(root)
+    assert not left_beside(out)
+
+
+async def test_live_staging_is_left_alone(tmp_path: Path) -> None:
+    """A fetch that shares no locks does not remove what another one works in."""
+    root = write_tree(tmp_path / "code")
+    async with open_store((tmp_path / "s").as_uri(), listener=silent) as store:
+        bundle = await Bench(store=store).upload(root)
+        out = tmp_path / "out"
+        child = start(bundle.uri, str(out), "slow")
+        await asyncio.to_thread(wait_for_staging, out)
+        await fetch(
+            store, bundle.digest, out, listener=silent, locks=tmp_path / "locks"
+        )
+        assert left_beside(out)
+        assert await asyncio.to_thread(child.wait) == 0
+    assert contents(out) == contents(root)
+    assert not left_beside(out)
+
+
+async def test_unwritable_place_is_an_error(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """A destination below a file cannot be, and is named."""
+    store, bundle = held
+    (tmp_path / "plain").write_text("x")
+    with pytest.raises(AweighError, match="plain/out"):
+        await get(store, bundle, tmp_path / "plain" / "out")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s3://bucket/prefix",
+        "s3://bucket/bundles/abc",
+        f"s3://bucket/bundles/{'A' * 64}",
+        f"/bundles/{'0' * 64}",
+        f"ftp://host/bundles/{'0' * 64}",
+    ],
+)
+def test_bad_uris_are_refused(text: str) -> None:
+    """What upload_bundle never returned is no bundle URI."""
+    with pytest.raises(InvalidValueError, match="no bundle URI") as caught:
+        BundleUri.parse(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["file:///srv/a%20b", "memory://x", "s3://bucket/bundles/x", "az://c", "gs://b/p"],
+)
+def test_uris_survive_the_round_trip(store: str) -> None:
+    """A URI names its store and digest, whatever the prefix looks like."""
+    text = f"{store}/bundles/{'0' * 64}"
+    uri = BundleUri.parse(text)
+    assert (str(uri), str(uri.store)) == (text, store)
+    assert uri.digest == Digest("0" * 64)
