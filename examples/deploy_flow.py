@@ -22,7 +22,7 @@ async def deploy(docker: aiodocker.Docker, ready: Ready, code: Path, port: str) 
     labels = {"image": str(ready.image), "code": str(ready.bundle)}
     config: dict[str, Any] = {
         "Image": str(ready.image),
-        "Cmd": ["python", "/app/web.py"],
+        "Cmd": ["python3", "/app/web.py"],
         "Env": [f"PORT={port}"],
         "Labels": labels,
         "HostConfig": {

@@ -23,7 +23,7 @@ async def serving(
     """Run the code's web.py until the block is left."""
     config: dict[str, Any] = {
         "Image": image,
-        "Cmd": ["python", "/app/web.py"],
+        "Cmd": ["python3", "/app/web.py"],
         "Env": [f"PORT={port}"],
         "HostConfig": {"Binds": [f"{code}:/app:ro"], "NetworkMode": "host"},
     }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aweigh.archive.stream import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Source:

@@ -63,8 +63,10 @@ def write(root: Path, files: dict[str, str]) -> None:
 def git_files(root: Path) -> list[str]:
     """What git would add."""
     listed = subprocess.run(
-        ["git", "-c", "core.excludesFile=/dev/null", "ls-files"]
-        + ["-co", "--exclude-standard", "-z"],
+        [
+            *("git", "-c", "core.excludesFile=/dev/null"),
+            *("ls-files", "-co", "--exclude-standard", "-z"),
+        ],
         cwd=root,
         capture_output=True,
         check=True,
@@ -88,7 +90,7 @@ def repository(root: Path) -> None:
 
 
 @given(trees(), st.lists(lines, max_size=2).map("\n".join))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @example({".gitignore": "foo**/bar\n", "foobar": "", "foox/y/bar": ""}, "")
 @example({".gitignore": "a/\n!a/b\n", "a/b": "", "b/a": ""}, "")
 @example({".gitignore": "a/*\n!a/b\n", "a/b": "", "a/c": ""}, "")
@@ -106,7 +108,7 @@ def test_the_same_files_as_git(files: dict[str, str], exclude: str) -> None:
 
 
 @given(trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_directory_inside_a_work_tree(files: dict[str, str]) -> None:
     """Parents' ignore files count, up to the root of the work tree."""
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from aweigh.errors import SettingsError
 from aweigh.tree.builtin import BUILTIN_EXCLUDES
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def make(root: Path, *paths: str) -> None:

@@ -231,8 +231,7 @@ class ImageSpec:
     def with_run(self, *commands: str, **unsupported: object) -> Self:
         """Run shell commands in the image, one layer each. Needs an engine.
 
-        Nothing else moves across them. Secrets are not supported in this version: what
-        a command can read, a layer can keep.
+        Secrets are not supported in this version: what it reads, a layer can keep.
 
         Raises:
             SpecError: A secret or mount was asked for, or a command is empty.

@@ -163,8 +163,7 @@ async def test_every_byte_extends_the_idle_deadline(tmp_path: Path) -> None:
     heard: list[object] = []
     async with engine_double(tmp_path / "s", drip) as host, open_engine(host) as e:
         await e.stream_messages("build", heard.append, idle=0.3)
-        await e.stream_messages("build", heard.append, idle=None)
-    assert len(heard) == 12
+    assert len(heard) == 6
 
 
 async def test_half_a_stream_is_an_error(tmp_path: Path) -> None:

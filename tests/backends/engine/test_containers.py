@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.backends.engine import Engine, open_engine, run_container
-from aweigh.errors import EngineError
+from aweigh.backends.engine import Deadlines, Engine, open_engine, run_container
+from aweigh.errors import EngineError, EngineUnavailableError
 from tests.backends.engine.doubles import (
     END,
     chunks,
@@ -67,6 +67,45 @@ async def test_much_output_is_whole(engine: Engine, services: Services) -> None:
     assert lines == [str(number) for number in range(50_000)]
 
 
+async def test_the_output_of_the_shortest_programs_is_whole(
+    engine: Engine, services: Services
+) -> None:
+    """Many that end at once, side by side: none loses its line."""
+
+    async def run(word: str) -> None:
+        lines: list[str] = []
+        code = await run_container(
+            engine, services.base, ["echo", word], on_log=lines.append
+        )
+        assert (code, lines) == (0, [word])
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(run(str(number)))
+
+
+async def test_an_engine_that_does_not_attach_is_left_in_time(tmp_path: Path) -> None:
+    """A container nobody can listen to is not started."""
+    asked: list[str] = []
+
+    async def answer(
+        line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        asked.append(line.split("?", maxsplit=1)[0].rpartition("/")[2].split()[0])
+        if "/attach" in line:
+            await reader.read()
+        writer.write(response(b"{}"))
+
+    deadlines = Deadlines(answer=0.2)
+    async with (
+        engine_double(tmp_path / "s", answer) as host,
+        open_engine(host, deadlines=deadlines) as engine,
+    ):
+        with pytest.raises(EngineUnavailableError, match=r"silent for 0\.2 s"):
+            await run_container(engine, "x", [])
+    assert "start" not in asked
+
+
 async def test_cancelling_stops_and_removes_it(
     engine: Engine, services: Services
 ) -> None:
@@ -121,7 +160,7 @@ async def test_an_unknown_end_is_an_error(tmp_path: Path, state: bytes) -> None:
         line: str, _: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         said = response(state if "/wait" in line else b"{}")
-        writer.write(chunks() + END if "/logs" in line else said)
+        writer.write(chunks() + END if "/attach" in line else said)
 
     async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
         with pytest.raises(EngineError, match="did not say how"):

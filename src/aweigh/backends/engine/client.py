@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ class Engine:
         path: str,
         on_bytes: Callable[[bytes], None],
         *,
-        idle: float | None,
+        idle: float,
         params: Mapping[str, str] | None = None,
         body: AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -139,8 +139,7 @@ class Engine:
             method: HTTP method.
             path: Path below the API version.
             on_bytes: Is given each piece of the answer.
-            idle: Seconds that may pass without a byte in either direction; None for
-                an answer that may pause for as long as it likes.
+            idle: Seconds that may pass without a byte in either direction.
             params: Query parameters.
             body: What to send; an error it raises is raised here as it is.
             headers: HTTP headers.
@@ -157,8 +156,6 @@ class Engine:
             if sent is not None and sent.failure is not None:
                 raise sent.failure
         except TimeoutError as exc:
-            if idle is None or not watch.timeout.expired():
-                raise
             raise silence(self.host, path, idle) from exc
         except EngineError as exc:
             if sent is not None and sent.failure is not None:
@@ -168,12 +165,29 @@ class Engine:
             if sent is not None:
                 await sent.close()
 
+    @asynccontextmanager
+    async def listen(
+        self, path: str, *, params: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """POST, and yield the pieces of an answer that the engine has begun.
+
+        The answer may pause for as long as it likes; leaving closes the connection.
+        """
+        call = _Call("POST", path, params, None, None)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self.deadlines.answer):
+                    response = await stack.enter_async_context(self._request(call))
+            except TimeoutError as exc:
+                raise silence(self.host, path, self.deadlines.answer) from exc
+            yield self._pieces(response)
+
     async def stream_messages(
         self,
         path: str,
         on_message: Callable[[Message], None],
         *,
-        idle: float | None,
+        idle: float,
         params: Mapping[str, str] | None = None,
         body: AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -205,13 +219,17 @@ class Engine:
         self, call: _Call, on_bytes: Callable[[bytes], None], watch: _Watch
     ) -> None:
         async with self._request(call) as response:
-            while True:
-                with request_faults(self.host):
-                    piece = await response.content.readany()
-                if not piece:
-                    return
+            async for piece in self._pieces(response):
                 watch.touch()
                 on_bytes(piece)
+
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        while True:
+            with request_faults(self.host):
+                piece = await response.content.readany()
+            if not piece:
+                return
+            yield piece
 
     @asynccontextmanager
     async def _request(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -244,12 +262,12 @@ class _Call:
 class _Watch:
     """A deadline that every sign of life moves on."""
 
-    def __init__(self, idle: float | None) -> None:
+    def __init__(self, idle: float) -> None:
         self._idle = idle
         self.timeout = asyncio.timeout(idle)
 
     def touch(self) -> None:
-        if self._idle is not None and not self.timeout.expired():
+        if not self.timeout.expired():
             now = asyncio.get_running_loop().time()
             self.timeout.reschedule(now + self._idle)
 

@@ -20,6 +20,7 @@ __all__ = ["run_container"]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _LABEL = "aweigh.run"
+_ATTACH = {"stream": "1", "stdout": "1", "stderr": "1"}
 _HEADER = 8
 
 
@@ -56,6 +57,8 @@ async def run_container(
         "Image": image,
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": {_LABEL: "1"},
+        "AttachStdout": True,
+        "AttachStderr": True,
         "HostConfig": {"NetworkMode": network_mode, "Binds": list(binds)},
     }
     if command:
@@ -63,8 +66,11 @@ async def run_container(
     if workdir is not None:
         document["WorkingDir"] = workdir
     async with _container(engine, document) as name:
-        await engine.send("POST", f"containers/{name}/start")
-        await _follow(engine, name, on_log)
+        # Attached before it starts: the logs of a container that ends at once can
+        # end before its output is in them.
+        async with engine.listen(f"containers/{name}/attach", params=_ATTACH) as pieces:
+            await engine.send("POST", f"containers/{name}/start")
+            await _follow(pieces, on_log)
         return await _exit_code(engine, name)
 
 
@@ -96,23 +102,14 @@ async def _remove(engine: Engine, name: str, creating: asyncio.Future[object]) -
 
 
 async def _follow(
-    engine: Engine, name: str, on_log: Callable[[str], None] | None
+    pieces: AsyncIterator[bytes], on_log: Callable[[str], None] | None
 ) -> None:
     """Wait for the end of the output, which is the end of the container."""
     demultiplexer = _Demultiplexer()
-
-    def on_bytes(piece: bytes) -> None:
+    async for piece in pieces:
         for line in demultiplexer.feed(piece):
             if on_log is not None:
                 on_log(line)
-
-    await engine.stream(
-        "GET",
-        f"containers/{name}/logs",
-        on_bytes,
-        idle=None,
-        params={"follow": "1", "stdout": "1", "stderr": "1"},
-    )
     for line in demultiplexer.finish():
         if on_log is not None:
             on_log(line)

@@ -95,7 +95,9 @@ class Transport:
         """
 
         async def attempt() -> Answer:
-            answer = await self._once(request, deadline, limit)
+            with translated(request, seconds=deadline.seconds):
+                async with asyncio.timeout_at(deadline.ends):
+                    answer = await self.exchange(request, limit=limit)
             if answer.status in TRANSIENT:
                 raise self.refusal(request, answer)
             return answer
@@ -177,16 +179,16 @@ class Transport:
         self._endpoints[request.registry] = endpoint
         return opened
 
-    async def _once(self, request: Request, deadline: Deadline, limit: int) -> Answer:
-        with translated(request, seconds=deadline.seconds):
-            async with asyncio.timeout_at(deadline.ends):
-                opened = await self.open(request)
-                try:
-                    body = await read_bounded(
-                        opened.response, request.registry, limit=limit
-                    )
-                finally:
-                    opened.response.close()
+    async def exchange(self, request: Request, *, limit: int = SMALL) -> Answer:
+        """Send the request and read its answer, without any deadline.
+
+        Raises what the HTTP client raises; for use within `translated`.
+        """
+        opened = await self.open(request)
+        try:
+            body = await read_bounded(opened.response, request.registry, limit=limit)
+        finally:
+            opened.response.close()
         return Answer(
             status=opened.response.status,
             headers=opened.response.headers,

@@ -10,20 +10,21 @@ from aweigh.backends.registry.body import (
     BytesBody,
     FileBody,
     PiecesBody,
-    read_bounded,
     unreadable,
 )
 from aweigh.backends.registry.challenge import Scope
 from aweigh.backends.registry.faults import patience, translated
-from aweigh.backends.registry.message import Answer, Deadline, Request
+from aweigh.backends.registry.message import Deadline, Request
 from aweigh.concurrency.retry import retry
 from aweigh.errors import AuthenticationError, ChangedError, RegistryError
 from aweigh.events import BlobPushed, PushProgressed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aweigh.backends.registry.blobs import Blobs
+    from aweigh.backends.registry.message import Answer
     from aweigh.backends.registry.transport import Transport
     from aweigh.events import Listener
     from aweigh.oci import Descriptor, Reference
@@ -34,7 +35,6 @@ _CREATED = 201
 _ACCEPTED = 202
 _STORED = frozenset({201, 202, 204})
 _REFUSED = frozenset({401, 403, 405})
-_ERROR_LIMIT = 64 << 10
 # How fast a registry copies a blob to its place after the last byte came, at least.
 _COMMIT_RATE = 10 << 20
 # The session is gone; a new one will do.
@@ -42,6 +42,7 @@ _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _ATTEMPTS = 3
 _TELL_EACH = 1 << 20
 _LONGEST_WAIT = 120.0
+_CANCEL_SECONDS = 5.0
 
 
 class Uploads:
@@ -104,7 +105,7 @@ class Uploads:
             raise self._transport.refusal(request, answer)
         place = answer.headers.get("Location")
         if place is not None:
-            await self._cancel(request, place, deadline)
+            await self._cancel(request, place)
         return True
 
     async def _begin(
@@ -148,20 +149,8 @@ class Uploads:
         name: str,
     ) -> None:
         """Send the whole blob with one PUT, as long as it makes progress."""
-        loop = asyncio.get_running_loop()
         watch = asyncio.timeout(self._allowed(descriptor))
-        told = 0
-
-        def progressed(done: int) -> None:
-            nonlocal told
-            rest = self._allowed(descriptor) if done == descriptor.size else 0
-            watch.reschedule(loop.time() + self._seconds + rest)
-            if done == descriptor.size or not told <= done < told + _TELL_EACH:
-                told = done
-                self._listener(
-                    PushProgressed(layer=name, done=done, total=descriptor.size)
-                )
-
+        progressed = self._progress(watch, descriptor, name)
         body = (
             PiecesBody(source, progressed=progressed)
             if isinstance(source, bytes)
@@ -180,7 +169,7 @@ class Uploads:
         try:
             with translated(request, seconds=self._seconds):
                 async with watch:
-                    answer = await self._whole(request)
+                    answer = await self._transport.exchange(request)
         except RegistryError:
             if isinstance(body, FileBody) and body.fault is not None:
                 raise body.fault from None
@@ -188,32 +177,38 @@ class Uploads:
         if answer.status not in _STORED:
             raise self._transport.refusal(request, answer)
 
-    async def _whole(self, request: Request) -> Answer:
-        opened = await self._transport.open(request)
-        try:
-            body = await read_bounded(
-                opened.response, request.registry, limit=_ERROR_LIMIT
-            )
-        finally:
-            opened.response.close()
-        return Answer(
-            status=opened.response.status,
-            headers=opened.response.headers,
-            body=body,
-            foreign=opened.foreign,
-        )
+    def _progress(
+        self, watch: asyncio.Timeout, descriptor: Descriptor, name: str
+    ) -> Callable[[int], None]:
+        """Return who moves the deadline along, and tells every MiB or so."""
+        loop = asyncio.get_running_loop()
+        told = 0
 
-    async def _cancel(self, request: Request, place: str, deadline: Deadline) -> None:
+        def progressed(done: int) -> None:
+            nonlocal told
+            whole = done == descriptor.size
+            allowed = self._allowed(descriptor) if whole else self._seconds
+            watch.reschedule(loop.time() + allowed)
+            # A transfer that starts over counts from zero again.
+            if whole or not told <= done < told + _TELL_EACH:
+                told = done
+                self._listener(
+                    PushProgressed(layer=name, done=done, total=descriptor.size)
+                )
+
+        return progressed
+
+    async def _cancel(self, request: Request, place: str) -> None:
         """Give an upload back; a registry that cannot do it purges it in time."""
         cancel = Request(
             method="DELETE",
             registry=request.registry,
-            url=place,
+            url=urljoin(request.url, place),
             doing="cancel an upload",
             scopes=request.scopes,
         )
         try:
-            await self._transport.ask(cancel, deadline)
+            await self._transport.ask(cancel, Deadline.after(_CANCEL_SECONDS))
         except RegistryError:
             return
 

@@ -1,0 +1,122 @@
+"""The examples, run as a reader would run them."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.services import Services
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def example_environ(live_environ: dict[str, str], services: Services) -> dict[str, str]:
+    """Return the variables that examples read."""
+    return live_environ | {"EXAMPLE_BASE": services.base}
+
+
+def run(environ: dict[str, str], name: str, *argv: str) -> str:
+    """Run an example to its end and return its output."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *argv],
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def free_port() -> str:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def wait_for_greeting(port: str, greeting: str) -> None:
+    """Ask until the service greets like this."""
+    deadline = time.monotonic() + 60
+    seen = ""
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5) as page:
+                seen = page.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            seen = "nothing"
+        if seen == greeting:
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"port {port} says {seen!r}")
+
+
+def docker(services: Services, *argv: str) -> str:
+    """Run the docker client."""
+    command = ["docker", "--host", services.engine, *argv]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_quickstart(example_environ: dict[str, str]) -> None:
+    """The first round builds and uploads, the second recalls."""
+    lines = run(example_environ, "quickstart.py").splitlines()
+    origins = [line.split()[1] for line in lines if not line.startswith("ready")]
+    assert origins == ["built", "uploaded", "recalled", "recalled"]
+
+
+def test_run_flow(example_environ: dict[str, str]) -> None:
+    """Two tasks run at once in the pinned image with the fetched code."""
+    out = run(example_environ, "run_flow.py", "1000", "20000")
+    assert out.splitlines() == ["counted to 1,000", "counted to 20,000"]
+
+
+def test_deploy_flow(example_environ: dict[str, str], services: Services) -> None:
+    """The service runs by digest; deploying the same again changes nothing."""
+    port = free_port()
+    try:
+        first = run(example_environ, "deploy_flow.py", port)
+        assert first.startswith("deployed ")
+        wait_for_greeting(port, "hello")
+        assert run(example_environ, "deploy_flow.py", port).startswith("unchanged ")
+        image = docker(
+            services, "inspect", "-f", "{{.Config.Image}}", "aweigh-example-service"
+        )
+        assert image.strip() == first.split()[1]
+    finally:
+        docker(services, "rm", "-f", "aweigh-example-service")
+
+
+def test_serve_flow(example_environ: dict[str, str], tmp_path: Path) -> None:
+    """An edit is served; Ctrl-C leaves no container."""
+    folder = tmp_path / "task"
+    shutil.copytree(EXAMPLES / "task", folder)
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, EXAMPLES / "serve_flow.py", str(folder), port],
+        env=example_environ,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        try:
+            wait_for_greeting(port, "hello")
+            web = folder / "web.py"
+            web.write_text(web.read_text().replace('"hello"', '"good day"'))
+            wait_for_greeting(port, "good day")
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in err
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(port))) != 0
