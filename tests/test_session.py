@@ -115,6 +115,22 @@ async def test_stale_row_of_a_deleted_image_is_rebuilt(
         assert (await session.ensure_image(spec)).origin == "built"
 
 
+async def test_stale_row_costs_one_head(
+    live: Settings, services: Services, access_log: AccessLog
+) -> None:
+    """Revalidating asks for exactly the digest, with one HEAD."""
+    spec = light_spec(services)
+    live = dataclasses.replace(live, image_fresh_for=0.0)
+    async with open_session(live) as session:
+        image = await session.ensure_image(spec)
+        access_log.mark()
+        assert (await session.ensure_image(spec)).origin == "recalled"
+    repository = image.reference.repository
+    assert access_log.lines() == [
+        f"HEAD /v2/{repository}/manifests/{image.digest} HTTP/1.1"
+    ]
+
+
 async def test_five_calls_make_one_build(live: Settings, services: Services) -> None:
     """Concurrent callers share the build."""
     heard = RecordingListener()

@@ -139,7 +139,12 @@ class BlobPushed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePushed(Event):
-    """The registry holds the whole image now."""
+    """The registry holds the whole image, all its platforms under one index.
+
+    Attributes:
+        reference: The index, by digest.
+        seconds: How long putting the index took, after the platforms were pushed.
+    """
 
     reference: Reference
     seconds: float

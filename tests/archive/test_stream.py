@@ -63,7 +63,7 @@ async def test_a_failure_comes_out_and_closes() -> None:
 async def test_stopping_early_closes() -> None:
     """A consumer that leaves closes the iterator before it goes on."""
     source = Source()
-    async with aclosing(in_thread(source.chunks())) as stream:  # type: ignore[type-var]
+    async with aclosing(in_thread(source.chunks())) as stream:
         async for _ in stream:
             break
     assert source.closed == 1

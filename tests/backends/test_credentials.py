@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.backends import credentials
-from aweigh.backends.credential_helper import HelperError, ask_helper
-from aweigh.backends.credentials import DockerCredentials
+from aweigh.backends.credentials import DockerCredentials, docker
+from aweigh.backends.credentials.helper import HelperError, ask_helper
 from aweigh.events import Event, Warned
 from aweigh.image.credential import Credential
 
@@ -380,7 +379,7 @@ async def test_many_ask_once(machine: Machine, tmp_path: Path) -> None:
     source._known[REGISTRY] = (time.monotonic() - 1, None)
     assert await source.credential(REGISTRY) == found[0]
     assert log.read_text().count("x") == 2
-    assert credentials._REMEMBER_SECONDS == 300
+    assert docker._REMEMBER_SECONDS == 300
 
 
 async def test_cancelling_stops_the_helper(machine: Machine, tmp_path: Path) -> None:

@@ -319,11 +319,11 @@ async def test_cancelled_unpacking_stops(tmp_path: Path) -> None:
     """Cancelling while files are written stops that and cleans up."""
     root = tmp_path / "code"
     root.mkdir()
-    for number in range(3000):
+    for number in range(1200):
         (root / f"f{number}").write_bytes(b"x" * 3000)
     store = MemoryStore()
     bundle = await Bench(store=store).upload(root)
-    for wait in (0.03, 0.06, 0.1):
+    for wait in (0.03, 0.06, 0.09):
         task = asyncio.create_task(get(store, bundle, tmp_path / "out"))
         await asyncio.sleep(wait)
         task.cancel()

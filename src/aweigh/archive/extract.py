@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.reader import Reader
 from aweigh.archive.tar import CHUNK, Names
-from aweigh.errors import AweighError, DamagedError, TreeError
+from aweigh.errors import DamagedError, TreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -224,7 +224,7 @@ def _compare(head: Head, member: Member) -> None:
         raise _damaged(f"{head.path!r} has another mode than listed")
 
 
-def _damaged(what: str) -> AweighError:
+def _damaged(what: str) -> DamagedError:
     return DamagedError(
         f"the archive was refused: {what}",
         hint="it was damaged or made to harm; upload it anew from a tree you trust",

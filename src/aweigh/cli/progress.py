@@ -52,7 +52,8 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
         case events.BlobPushed():
             return f"push    {event.layer} {'reused' if event.reused else 'pushed'}"
         case events.ImagePushed():
-            return f"image   pushed [{readable_time(event.seconds)}]"
+            took = readable_time(event.seconds)
+            return f"image   pushed {event.reference} [{took}]"
         case events.ImageEnsured():
             return f"image   ready: {event.origin} [{readable_time(event.seconds)}]"
         case events.TreeScanned():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from aweigh.errors import RegistryError
-from aweigh.events import Warned
+from aweigh.events import ImagePushed, Warned
 from aweigh.image.publish import publish
 from aweigh.oci import Index
 
@@ -70,7 +71,10 @@ async def make_image(
     if job.location == "engine":
         ((platform, digest),) = built.items()
         return digest, frozenset({platform})
+    started = time.perf_counter()
     descriptor, index = await publish(tools.manifests, job.reference, built)
+    pinned = job.reference.with_digest(descriptor.digest)
+    listener(ImagePushed(reference=pinned, seconds=time.perf_counter() - started))
     return descriptor.digest, index.platforms
 
 

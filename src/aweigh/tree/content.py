@@ -46,20 +46,16 @@ class Content:
         path, stats = self.folder.path, self.folder.stats
         digests = self.digests.hex()
         entries: list[Entry] = []
-        for index, name in enumerate(self.folder.names):
-            mode = stats[index * FIELDS]
+        rows = zip(self.folder.names, stats[::FIELDS], stats[1::FIELDS], strict=True)
+        for index, (name, mode, size) in enumerate(rows):
             if stat.S_ISLNK(mode):
-                entry = Entry(
-                    path + name, Kind.SYMLINK, False, 0, None, self.targets[name]
-                )
+                target = self.targets[name]
+                entry = Entry(path + name, Kind.SYMLINK, False, 0, None, target)
             else:
-                entry = Entry(
-                    path + name,
-                    Kind.FILE,
-                    bool(mode & _OWNER_EXECUTES),
-                    stats[index * FIELDS + 1],
-                    Digest(digests[index * _HEX : (index + 1) * _HEX]),
-                )
+                start = index * _HEX
+                digest = Digest(digests[start : start + _HEX])
+                executable = mode & _OWNER_EXECUTES != 0
+                entry = Entry(path + name, Kind.FILE, executable, size, digest)
             entries.append(entry)
         return entries
 

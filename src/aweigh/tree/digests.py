@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from aweigh.errors import ChangedError
 
-__all__ = ["Identity", "digest_file", "identity"]
+__all__ = ["Identity", "digest_file", "identity", "numbers"]
 
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # Inode numbers are unsigned; what remembers them counts with a sign.
@@ -30,15 +30,20 @@ class Identity(NamedTuple):
     inode: int
 
 
-def identity(found: os.stat_result) -> Identity:
-    """Take the identity out of a stat result."""
-    return Identity(
+def numbers(found: os.stat_result) -> tuple[int, int, int, int, int]:
+    """Take the fields of an `Identity` out of a stat result."""
+    return (
         found.st_mode,
         found.st_size,
         found.st_mtime_ns,
         found.st_ctime_ns,
         found.st_ino & _SIGNED,
     )
+
+
+def identity(found: os.stat_result) -> Identity:
+    """Take the identity out of a stat result."""
+    return Identity(*numbers(found))
 
 
 def digest_file(

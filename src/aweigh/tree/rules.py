@@ -32,7 +32,8 @@ class Rules:
     of the work tree, and ``.git/info/exclude``. The first that has a matching line
     decides, and within one file its last matching line. Nothing can be taken back in
     below a directory that is left out. Whether git tracks a file plays no part, and
-    neither do a user's own global excludes: other machines do not have them.
+    neither do a user's own global excludes: other machines do not have them. Case
+    counts on every system.
 
     Attributes:
         builtin: Whether the built-in list counts.

@@ -74,7 +74,8 @@ def scan(
     """List a directory and digest its files, reading only what may have changed.
 
     Blocks on the disk: call it in one worker thread. It changes nothing, so
-    abandoning it leaves nothing behind.
+    abandoning it leaves nothing behind. What a program stores through a shared
+    memory map may show in no time stamp: only a scan without ``remembered`` sees it.
 
     Args:
         root: The directory; it may be a symlink to one.

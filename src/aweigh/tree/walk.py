@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.errors import TreeError
 from aweigh.tree.builtin import VIRTUALENV_MARK
-from aweigh.tree.digests import identity
+from aweigh.tree.digests import numbers
 from aweigh.tree.entry import Skipped
 from aweigh.tree.ignore import key
 from aweigh.tree.rules import BUILTIN, FolderRules, included
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "Walk", "in_order", "walk"]
 
 _SORT_AT_ONCE: Final = 8192
+_FORMAT: Final = 0o170000
 _SPECIAL: Final = {
     stat.S_IFIFO: "fifo",
     stat.S_IFSOCK: "socket",
@@ -118,28 +119,37 @@ def walk(root: str, rules: Rules, *, follow: bool) -> Walk:
     top = Path(root).stat()
     waiting = [_Place("", state, include is None, True, ((top.st_dev, top.st_ino),))]
     while waiting:
-        place = waiting.pop()
-        path = f"{root}/{place.path}" if place.path else root
-        try:
-            with os.scandir(path) as listing:
-                entries = list(listing)
-            names = [entry.name for entry in entries]
-            if rules.builtin and not place.taken_back and VIRTUALENV_MARK in names:
-                rule = f"{BUILTIN}{VIRTUALENV_MARK}"
-                found.skipped.append(Skipped(place.path, rule, 0))
-                continue
-            at = base + key(place.path)
-            inner = place.rules.entering(path, names, shown=place.path, at=at)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            # An ignore file, or the directory itself.
-            found.unreadable.append((os.path.relpath(error.filename, root), error))
-            continue
-        look = _Look(found, place, inner, at, include)
-        look.sort_out(entries)
-        waiting.extend(reversed(look.places()))
+        look = _open(found, waiting.pop(), rules, base, include)
+        if look is not None:
+            waiting.extend(reversed(look.places()))
     return found
+
+
+def _open(
+    found: Walk, place: _Place, rules: Rules, base: str, include: Ignores | None
+) -> _Look | None:
+    """Look into a directory; None if it is left out, gone or unreadable."""
+    path = f"{found.root}/{place.path}" if place.path else found.root
+    try:
+        with os.scandir(path) as listing:
+            entries = list(listing)
+        names = [entry.name for entry in entries]
+        if rules.builtin and not place.taken_back and VIRTUALENV_MARK in names:
+            rule = f"{BUILTIN}{VIRTUALENV_MARK}"
+            found.skipped.append(Skipped(place.path, rule, 0))
+            return None
+        at = base + key(place.path)
+        inner = place.rules.entering(path, names, shown=place.path, at=at)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        # An ignore file, or the directory itself.
+        shown = os.path.relpath(error.filename, found.root)
+        found.unreadable.append((shown, error))
+        return None
+    look = _Look(found, place, inner, at, include)
+    look.sort_out(entries)
+    return look
 
 
 class _Look:
@@ -179,7 +189,7 @@ class _Look:
                     self._enter(entry, text, taken_back=pattern is not None)
                 elif wanted is None or wanted.first(text, at, is_folder=False):
                     status = entry.stat(follow_symlinks=follow)
-                    kind = _SPECIAL.get(stat.S_IFMT(status.st_mode))
+                    kind = _SPECIAL.get(status.st_mode & _FORMAT)
                     if kind is None:
                         stats[name] = status
                     else:
@@ -243,7 +253,7 @@ class _Look:
             kept_empty=self._wanted is None and (empty or self._left_out),
         )
         for name in folder.names:
-            folder.stats.extend(identity(self._stats[name]))
+            folder.stats.extend(numbers(self._stats[name]))
         self._found.folders.append(folder)
         self._collide([*folder.names, *folder.folders])
 

@@ -14,6 +14,7 @@ from aweigh.memory import Record, Table, record_key
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 NOBODY = 65534
+UNMEASURED = ["env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START"]
 
 
 def record(
@@ -71,10 +72,14 @@ def fill(path: Path, count: int, *, size: int = 200) -> list[Record]:
     return records
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start one of the programs."""
+def start(*arguments: str | Path, measured: bool = True) -> subprocess.Popen[str]:
+    """Start one of the programs.
+
+    Unmeasured, coverage leaves it alone: under its tracer in a subprocess, an
+    interrupted `asyncio.run` ends with CancelledError in place of KeyboardInterrupt.
+    """
     return subprocess.Popen(
-        [sys.executable, PROGRAMS, *map(str, arguments)],
+        [*([] if measured else UNMEASURED), sys.executable, PROGRAMS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from aiodocker import Docker
 
 from aweigh.backends.engine.faults import discovery_faults, request_faults, silence
 from aweigh.backends.engine.messages import MessageSplitter
+from aweigh.backends.engine.upload import IdleWatch, Upload
 from aweigh.errors import EngineError
 
 if TYPE_CHECKING:
@@ -146,15 +146,13 @@ class Engine:
         """
         # A hanging engine is noticed by this question, not after the idle deadline.
         await self.send("GET", "version")
-        watch = _Watch(idle)
-        sent = None if body is None else _Body(body, watch)
+        watch = IdleWatch(idle)
+        sent = None if body is None else Upload(body, watch)
         chunks = None if sent is None else sent.chunks
         call = _Call(method, path, params, headers, chunks)
         try:
             async with watch.timeout:
                 await self._exchange(call, on_bytes, watch)
-            if sent is not None and sent.failure is not None:
-                raise sent.failure
         except TimeoutError as exc:
             raise silence(self.host, path, idle) from exc
         except EngineError as exc:
@@ -167,13 +165,13 @@ class Engine:
 
     @asynccontextmanager
     async def listen(
-        self, path: str, *, params: Mapping[str, str]
+        self, method: str, path: str, *, params: Mapping[str, str]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """POST, and yield the pieces of an answer that the engine has begun.
+        """Make a request and yield the pieces of the answer that has begun.
 
         The answer may pause for as long as it likes; leaving closes the connection.
         """
-        call = _Call("POST", path, params, None, None)
+        call = _Call(method, path, params, None, None)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self.deadlines.answer):
@@ -216,7 +214,7 @@ class Engine:
             on_message(message)
 
     async def _exchange(
-        self, call: _Call, on_bytes: Callable[[bytes], None], watch: _Watch
+        self, call: _Call, on_bytes: Callable[[bytes], None], watch: IdleWatch
     ) -> None:
         async with self._request(call) as response:
             async for piece in self._pieces(response):
@@ -257,45 +255,3 @@ class _Call:
     params: Mapping[str, str] | None
     headers: Mapping[str, str] | None
     data: bytes | AsyncIterator[bytes] | None
-
-
-class _Watch:
-    """A deadline that every sign of life moves on."""
-
-    def __init__(self, idle: float) -> None:
-        self._idle = idle
-        self.timeout = asyncio.timeout(idle)
-
-    def touch(self) -> None:
-        if not self.timeout.expired():
-            now = asyncio.get_running_loop().time()
-            self.timeout.reschedule(now + self._idle)
-
-
-class _Body:
-    """Chunks on their way to the engine; each one is a sign of life."""
-
-    def __init__(self, source: AsyncIterator[bytes], watch: _Watch) -> None:
-        self.failure: Exception | None = None
-        self.chunks = self._read(watch)
-        self._source = source
-
-    async def close(self) -> None:
-        """Close the source, which nobody else does when an upload is broken off."""
-        # aiohttp has cancelled the task that reads it; that takes one round.
-        await asyncio.sleep(0)
-        for stream in (self.chunks, self._source):
-            if isinstance(stream, AsyncGenerator):
-                # It runs when it is already closing itself.
-                with suppress(RuntimeError):
-                    await stream.aclose()
-
-    async def _read(self, watch: _Watch) -> AsyncGenerator[bytes, None]:
-        try:
-            async for chunk in self._source:
-                watch.touch()
-                yield chunk
-        except Exception as exc:
-            # aiohttp would hide it behind an error of its own.
-            self.failure = exc
-            raise

@@ -68,7 +68,9 @@ async def run_container(
     async with _container(engine, document) as name:
         # Attached before it starts: the logs of a container that ends at once can
         # end before its output is in them.
-        async with engine.listen(f"containers/{name}/attach", params=_ATTACH) as pieces:
+        async with engine.listen(
+            "POST", f"containers/{name}/attach", params=_ATTACH
+        ) as pieces:
             await engine.send("POST", f"containers/{name}/start")
             await _follow(pieces, on_log)
         return await _exit_code(engine, name)

@@ -32,7 +32,10 @@ class RegistryChecker:
     async def check(
         self, reference: Reference, platforms: frozenset[Platform], /
     ) -> Verdict:
-        """Say whether ``reference`` exists with all of these platforms."""
+        """Say whether ``reference`` exists with all of these platforms.
+
+        Without platforms, existence alone is asked for, and Present names none.
+        """
         try:
             return await self._asked(reference, platforms, push=True)
         except AuthenticationError as error:
@@ -46,6 +49,9 @@ class RegistryChecker:
         described = await self._client.head_manifest(reference, scope_push=push)
         if described is None:
             return Absent(f"{reference.registry} has no {reference}")
+        if not platforms:
+            # Whoever asks for none knows them: one HEAD is the whole question.
+            return Present(described, frozenset())
         found = await self._platforms(reference, described)
         if found is None:
             return Unknown(

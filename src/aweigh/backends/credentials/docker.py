@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aweigh.backends.credential_helper import IDENTITY_USER, HelperError, ask_helper
+from aweigh.backends.credentials.helper import IDENTITY_USER, HelperError, ask_helper
 from aweigh.events import Warned, silent
 from aweigh.image.credential import Credential
 from aweigh.oci.reference import DOCKER_HUB
