@@ -12,6 +12,7 @@ import pytest
 from aweigh import ImageSpec, Settings, open_session
 from aweigh.errors import (
     AuthenticationError,
+    AweighError,
     BuildError,
     EngineUnavailableError,
     SpecError,
@@ -227,7 +228,7 @@ def _processes(command: str) -> list[str]:
     ],
 )
 async def test_what_can_go_wrong_says_what_to_do(
-    live: Settings, services: Services, change: object, error: type, says: str
+    live: Settings, services: Services, change: object, error: type[AweighError], says: str
 ) -> None:
     """Each failure names its cause and has a hint."""
     assert callable(change)

@@ -194,7 +194,13 @@ class FileSkipped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadProgressed(Event):
-    """Bytes of a bundle went to the store."""
+    """Files of a bundle went to the store.
+
+    Attributes:
+        uri: Where the bundle will be.
+        done: Bytes of file content that were packed and sent so far, uncompressed.
+        total: Bytes of file content there are.
+    """
 
     uri: str
     done: int

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urljoin
 
 import pytest
@@ -296,12 +297,14 @@ async def test_a_strange_scheme_is_a_refusal() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("challenge", ["basic", "bearer"])
-async def test_hidden_and_writable_is_absent(status: int, challenge: str) -> None:
+async def test_hidden_and_writable_is_absent(
+    status: Literal[401, 403], challenge: Literal["basic", "bearer"]
+) -> None:
     """What one may push to and cannot see is not there; no upload stays open."""
     async with (
         FakeRegistry(
             challenge=challenge,
-            hides=status,  # type: ignore[arg-type]
+            hides=status,
         ) as fake,
         client(sailor()) as registry,
     ):
@@ -312,13 +315,13 @@ async def test_hidden_and_writable_is_absent(status: int, challenge: str) -> Non
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_hidden_and_refused_is_unknown(status: int) -> None:
+async def test_hidden_and_refused_is_unknown(status: Literal[401, 403]) -> None:
     """What one may neither see nor push to is nobody's guess."""
     async with (
         FakeRegistry(
             challenge="bearer",
             hides=status,
-            takes_pushes=False,  # type: ignore[arg-type]
+            takes_pushes=False,
         ) as fake,
         client(sailor()) as registry,
     ):

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,7 +32,9 @@ from aweigh.oci.digest import Digest
 from aweigh.testing.store import MemoryStore
 from aweigh.tree.entry import Entry
 from tests.bundle.helpers import Bench, contents, file, in_order, symlink, write_tree
-from tests.services import Services
+
+if TYPE_CHECKING:
+    from tests.services import Services
 
 
 @pytest.fixture
@@ -323,15 +326,31 @@ async def test_cancelled_unpacking_stops(tmp_path: Path) -> None:
         (root / f"f{number}").write_bytes(b"x" * 3000)
     store = MemoryStore()
     bundle = await Bench(store=store).upload(root)
-    for wait in (0.03, 0.06, 0.09):
-        task = asyncio.create_task(get(store, bundle, tmp_path / "out"))
-        await asyncio.sleep(wait)
+    task = asyncio.create_task(get(store, bundle, tmp_path / "out"))
+    async with asyncio.timeout(20):
+        while not list(tmp_path.glob(".out.aweigh-*/tree/f1*")):
+            await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not (tmp_path / "out").exists()
+    assert not left_beside(tmp_path / "out")
+
+
+async def test_fetch_cancelled_at_any_moment(
+    held: tuple[MemoryStore, Bundle], tmp_path: Path
+) -> None:
+    """Half a millisecond later each time: whole, or not there, and nothing beside."""
+    store, bundle = held
+    for step in range(40):
+        out = tmp_path / f"out{step}"
+        task = asyncio.create_task(get(store, bundle, out))
+        await asyncio.sleep(step * 0.0005)
         task.cancel()
-        try:
-            await task
-        except asyncio.CancelledError:
-            assert not (tmp_path / "out").exists()
-        assert not left_beside(tmp_path / "out")
+        await asyncio.wait([task])
+        if out.exists():
+            assert contents(out) == contents(tmp_path / "code")
+        assert not left_beside(out)
 
 
 CHILD = """

@@ -562,3 +562,16 @@ async def test_refusal_of_the_store_is_told(tree: Path) -> None:
 
     with pytest.raises(StoreError, match="no bundles"):
         await Bench(store=Refusing()).upload(tree)
+
+
+def test_warm_path_imports_no_backend() -> None:
+    """What a remembered bundle needs loads no store, network or task library."""
+    code = (
+        "import sys, aweigh.bundle.upload, aweigh.bundle.fetch\n"
+        "heavy = {'obstore', 'aiohttp', 'anyio', 'aiofiles', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "[]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -93,13 +94,16 @@ class _Fetching:
 
     async def run(self, destination: Path) -> None:
         entries = await self._manifest()
-        staging = await _finish(lambda: Staging.beside(destination), Staging.remove)
+        made: list[Staging] = []
         try:
+            await _to_end(lambda: made.append(Staging.beside(destination)))
+            [staging] = made
             await self._download(staging.pack, archive_bound(entries))
             await self._unpack(staging, entries)
-            await asyncio.to_thread(staging.publish, destination, self._uri.digest)
+            await _to_end(lambda: staging.publish(destination, self._uri.digest))
         finally:
-            await asyncio.shield(asyncio.to_thread(staging.remove))
+            for staging in made:
+                await _to_end(staging.remove)
 
     async def _manifest(self) -> tuple[Entry, ...]:
         name = self._uri.manifest
@@ -129,18 +133,16 @@ class _Fetching:
     async def _download(self, path: Path, limit: int) -> None:
         name = self._uri.pack
         size = 0
-        file = await asyncio.to_thread(path.open, "xb")
+        await _to_end(path.touch)
         try:
             async with aclosing(self._store.get(name)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
                         raise self._damaged(name, f"more than {limit} bytes")
-                    await asyncio.to_thread(file.write, chunk)
+                    await _to_end(functools.partial(_append, path, chunk))
         except BundleNotFoundError as error:
             raise self._damaged(name, "it is missing") from error
-        finally:
-            file.close()
 
     async def _unpack(self, staging: Staging, entries: Sequence[Entry]) -> None:
         stop = threading.Event()
@@ -157,14 +159,8 @@ class _Fetching:
             tar = unzstd(pieces(), limit=archive_bound(entries))
             extract(tar, staging.tree, expected=expected)
 
-        unpacking = asyncio.create_task(asyncio.to_thread(work))
         try:
-            await asyncio.shield(unpacking)
-        except asyncio.CancelledError:
-            # The thread must be out of the directory before it is removed.
-            stop.set()
-            await asyncio.wait([unpacking])
-            raise
+            await _to_end(work, when_cancelled=stop.set)
         except DamagedError as error:
             raise self._damaged(self._uri.pack, str(error)) from error
 
@@ -175,13 +171,36 @@ class _Fetching:
         )
 
 
-async def _finish(work: Callable[[], T], undo: Callable[[T], None]) -> T:
-    """Run something in a thread; when cancelled, undo it once it is done."""
+def _append(path: Path, chunk: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(chunk)
+
+
+async def _to_end(
+    work: Callable[[], T], *, when_cancelled: Callable[[], object] = bool
+) -> T:
+    """Run something in a thread, and return only when that thread is done with it.
+
+    A thread cannot be cancelled: one that was left behind would still write into what
+    is being removed.
+
+    Args:
+        work: Runs in the thread.
+        when_cancelled: Called for each cancellation, to make the work end early.
+
+    Raises:
+        CancelledError: The caller was cancelled meanwhile; the work has ended.
+    """
     task = asyncio.create_task(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if task.exception() is None:
-            await asyncio.shield(asyncio.to_thread(undo, task.result()))
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            when_cancelled()
+    if cancelled is not None:
+        # Looked at, so that asyncio does not call it a forgotten failure.
+        task.exception()
+        raise cancelled
+    return task.result()

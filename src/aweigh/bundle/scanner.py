@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from aweigh.bundle.manifest import bundle_digest
 from aweigh.bundle.recall import KnownTree, tree_key
+from aweigh.bundle.staging import MARKER
 from aweigh.errors import TreeError
 from aweigh.events import FileSkipped, TreeScanned
 from aweigh.tree.entry import Kind
+from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from aweigh.events import Listener
     from aweigh.oci.digest import Digest
-    from aweigh.tree.rules import Rules
     from aweigh.tree.scan import Tree
 
 __all__ = ["ScannedTree", "Scanner"]
@@ -57,6 +58,20 @@ class Scanner:
     rules: Rules
     follow: bool
     size_limit: int | None
+
+    @classmethod
+    def of(
+        cls,
+        root: Path,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        *,
+        follow: bool,
+        size_limit: int | None,
+    ) -> Self:
+        """Scan for a bundle: all of our rules, and not the marker of a fetched one."""
+        rules = Rules(include=include, exclude=(*exclude, f"/{MARKER}"))
+        return cls(root=root, rules=rules, follow=follow, size_limit=size_limit)
 
     def key(self) -> str:
         """Return the key under which this tree is remembered; blocking."""

@@ -13,14 +13,12 @@ from aweigh.bundle.delivery import Delivery, missing
 from aweigh.bundle.explain import BundlePlan
 from aweigh.bundle.recall import Age, BundlePolicy, KnownTree, bundle_key, recalled
 from aweigh.bundle.scanner import Scanner
-from aweigh.bundle.staging import MARKER
 from aweigh.bundle.store import StoreUrl
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.concurrency.single_flight import SingleFlight
 from aweigh.errors import ChangedError, StoreError, StoreUnavailableError
 from aweigh.events import BundleUploaded, Warned
 from aweigh.memory import Table
-from aweigh.tree.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,7 +94,7 @@ class BundleUploader:
             root: The directory.
             memory: Recalls what is known. Nothing is written to it; what turns out
                 to be wrong is forgotten.
-            include: Patterns of what to take although an ignore rule says no.
+            include: Patterns; when there are any, only what matches one goes in.
             exclude: Patterns of what to leave out.
             follow: Whether symlinks are replaced by what they name.
             size_limit: Bytes the tree may have; None for no limit.
@@ -114,7 +112,9 @@ class BundleUploader:
         Cancelling leaves no half-written object and remembers nothing.
         """
         began = time.perf_counter()
-        scanner = _scanner(root, include, exclude, follow=follow, size_limit=size_limit)
+        scanner = Scanner.of(
+            root, include, exclude, follow=follow, size_limit=size_limit
+        )
         key = await asyncio.to_thread(scanner.key)
         row = await memory.recall(Table.TREES, key)
         known = KnownTree.parse(row.value) if row else None
@@ -158,7 +158,9 @@ class BundleUploader:
             ChangedError: Files changed while they were read.
             TreeError: The tree is empty, too large, or has a file that cannot be read.
         """
-        scanner = _scanner(root, include, exclude, follow=follow, size_limit=size_limit)
+        scanner = Scanner.of(
+            root, include, exclude, follow=follow, size_limit=size_limit
+        )
         row = await memory.recall(Table.TREES, await asyncio.to_thread(scanner.key))
         known = KnownTree.parse(row.value) if row else None
         scanned = await scanner.run(known, self._listener)
@@ -282,18 +284,6 @@ class BundleUploader:
             uploaded_bytes=sent or 0,
             origin=Origin.UPLOADED if sent else Origin.FOUND,
         )
-
-
-def _scanner(
-    root: Path,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    *,
-    follow: bool,
-    size_limit: int | None,
-) -> Scanner:
-    rules = Rules(include=include, exclude=(*exclude, f"/{MARKER}"))
-    return Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
 
 
 def _restless(root: Path, changed: list[ChangedError]) -> ChangedError:

@@ -53,7 +53,7 @@ def make_builder(engine: Engine, heard: Heard) -> Callable[..., EngineBuilder]:
     """Return a function that makes a builder of Dockerfile lines."""
 
     def make(lines: str, **more: Any) -> EngineBuilder:
-        values = {
+        values: dict[str, Any] = {
             "credentials": Credentials(),
             "registry": Heads(),
             "render": Text(lines),

@@ -30,6 +30,7 @@ from tests.backends.engine.doubles import (
     END,
     Credentials,
     Files,
+    Heads,
     Heard,
     chunks,
     engine_double,
@@ -187,7 +188,7 @@ async def test_a_silent_step_is_stopped_at_the_idle_deadline(
         builder = EngineBuilder(
             engine,
             credentials=Credentials(),
-            registry=None,
+            registry=Heads(),
             render=lambda *_, **names: f"FROM {names['base']}\nRUN sleep {seconds}\n",
             listener=heard,
         )
@@ -218,7 +219,7 @@ async def test_a_clean_end_without_the_result_is_no_success(
         builder = EngineBuilder(
             e,
             credentials=Credentials(),
-            registry=None,
+            registry=Heads(),
             render=lambda *_, **__: "FROM scratch\n",
         )
         with pytest.raises(EngineError, match="without result") as caught:
@@ -241,7 +242,7 @@ async def test_a_damaged_image_id_is_no_result(
         builder = EngineBuilder(
             e,
             credentials=Credentials(),
-            registry=None,
+            registry=Heads(),
             render=lambda *_, **__: "FROM scratch\n",
         )
         with pytest.raises(EngineError, match="without result"):
@@ -263,7 +264,7 @@ async def test_a_refused_build_is_an_engine_error(
         builder = EngineBuilder(
             e,
             credentials=Credentials(),
-            registry=None,
+            registry=Heads(),
             render=lambda *_, **__: "FROM scratch\n",
         )
         with pytest.raises(EngineError, match="400: no buildkit"):

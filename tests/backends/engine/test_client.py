@@ -37,6 +37,10 @@ async def refuse(_line: str, _reader: object, writer: asyncio.StreamWriter) -> N
     writer.write(response(b"<html>Bad\ngateway", "502 Bad", "text/html"))
 
 
+def ignored(_message: object) -> None:
+    """Take no note of a message."""
+
+
 async def test_the_real_engine_answers(services: Services) -> None:
     """A session is opened, used and closed."""
     found = await ask(services.engine, Deadlines())
@@ -155,7 +159,7 @@ async def test_every_byte_extends_the_idle_deadline(tmp_path: Path) -> None:
 
     async def drip(_: str, _reader: object, writer: asyncio.StreamWriter) -> None:
         writer.write(chunks())
-        for _ in range(6):
+        for _piece in range(6):
             await asyncio.sleep(0.1)
             writer.write(b"3\r\n{}\n\r\n")
         writer.write(END)
@@ -175,7 +179,7 @@ async def test_half_a_stream_is_an_error(tmp_path: Path) -> None:
 
     async with engine_double(tmp_path / "s", cut) as host, open_engine(host) as e:
         with pytest.raises(EngineUnavailableError, match="broke off"):
-            await e.stream_messages("build", [].append, idle=5)
+            await e.stream_messages("build", ignored, idle=5)
 
 
 async def test_html_is_no_engine(tmp_path: Path) -> None:
@@ -225,7 +229,7 @@ async def test_an_error_of_the_body_is_the_error(engine: Engine) -> None:
 
     with pytest.raises(ChangedError, match="x changed"):
         await engine.stream_messages(
-            "build", [].append, idle=5, params={"version": "2"}, body=body()
+            "build", ignored, idle=5, params={"version": "2"}, body=body()
         )
 
 
@@ -245,7 +249,7 @@ async def test_an_error_of_the_body_wins_over_an_answer(tmp_path: Path) -> None:
 
     async with engine_double(tmp_path / "s", answer) as host, open_engine(host) as e:
         with pytest.raises(ChangedError, match="x changed"):
-            await e.stream_messages("build", [].append, idle=5, body=body())
+            await e.stream_messages("build", ignored, idle=5, body=body())
 
 
 async def test_an_engine_that_stops_reading_is_noticed(tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ async def test_an_engine_that_stops_reading_is_noticed(tmp_path: Path) -> None:
 
     async with engine_double(tmp_path / "s", ignore) as host, open_engine(host) as e:
         with pytest.raises(EngineUnavailableError, match="silent"):
-            await e.stream_messages("build", [].append, idle=0.2, body=body())
+            await e.stream_messages("build", ignored, idle=0.2, body=body())
         assert closed.is_set()
         done.set()
 
@@ -281,7 +285,7 @@ async def test_a_callers_timeout_stays_a_timeout(tmp_path: Path) -> None:
     async with engine_double(tmp_path / "s", hang) as host, open_engine(host) as e:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await e.stream_messages("build", [].append, idle=5)
+                await e.stream_messages("build", ignored, idle=5)
 
 
 async def test_the_last_message_needs_no_line_break(tmp_path: Path) -> None:
@@ -338,5 +342,5 @@ async def test_uploads_arrive_whole(tmp_path: Path) -> None:
             yield piece
 
     async with engine_double(tmp_path / "s", receive) as host, open_engine(host) as e:
-        await e.stream_messages("build", [].append, idle=5, body=body())
+        await e.stream_messages("build", ignored, idle=5, body=body())
     assert received.digest() == hashlib.sha256(b"".join(sent)).digest()

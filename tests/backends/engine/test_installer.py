@@ -110,10 +110,10 @@ async def test_the_real_uv_is_at_hand_for_this_machine() -> None:
     source = UvBinaries()
     path = source.at_hand(HOST)
     assert path is not None
-    said = await asyncio.to_thread(
-        subprocess.run, [path, "--version"], capture_output=True, check=True
+    said: bytes = await asyncio.to_thread(
+        subprocess.check_output, [str(path), "--version"]
     )
-    assert source.version in said.stdout.decode()
+    assert source.version in said.decode()
     assert source.at_hand(FOREIGN) is None
 
 

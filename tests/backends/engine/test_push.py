@@ -103,7 +103,9 @@ async def test_the_secure_registry_wants_the_right_credential(
     registry = services.secure_registry
     request = make_request(f"{registry}/t/{mark}:1", push=True)
 
-    def builder(credential: Credential | None, head: Descriptor | None) -> Make:
+    def builder(
+        credential: Credential | None, head: Descriptor | None
+    ) -> EngineBuilder:
         known = {registry: credential} if credential else {}
         return make_builder(
             f"RUN echo {mark}",

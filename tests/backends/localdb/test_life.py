@@ -183,3 +183,31 @@ def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert not file_in(tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_cancelled_while_a_write_waits_leaves_quickly(
+    tmp_path: Path, *, everything: bool
+) -> None:
+    """Whoever is cancelled waits for a lock only briefly, not for its deadline."""
+    async with database(tmp_path) as db:
+        await db.remember([record("a")])
+
+    async def use() -> None:
+        async with database(tmp_path, lock_deadline=30) as db:
+            await db.remember([record("b")])
+
+    holder = start("hold", tmp_path, "flock")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0.2)
+    before = time.monotonic()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in others if everything else {task}:
+        other.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert time.monotonic() - before < 1.5
+    holder.kill()
+    finish(holder)
