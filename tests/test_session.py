@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import aiodocker
@@ -228,10 +229,13 @@ def _processes(command: str) -> list[str]:
     ],
 )
 async def test_what_can_go_wrong_says_what_to_do(
-    live: Settings, services: Services, change: object, error: type[AweighError], says: str
+    live: Settings,
+    services: Services,
+    change: Callable[[ImageSpec], ImageSpec],
+    error: type[AweighError],
+    says: str,
 ) -> None:
     """Each failure names its cause and has a hint."""
-    assert callable(change)
     spec = change(light_spec(services))
     async with open_session(live) as session:
         with pytest.raises(error, match=says) as caught:

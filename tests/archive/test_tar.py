@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,9 @@ from aweigh.archive.extract import extract
 from aweigh.archive.tar import CHUNK, MTIME, Member, tar_chunks
 from aweigh.errors import AweighError, ChangedError, TreeError
 from aweigh.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def file(path: str, content: bytes, *, executable: bool = False) -> Member:
@@ -145,7 +149,7 @@ def test_gnu_tar_and_extract_agree_on_names(members: list[Member]) -> None:
 
 def test_same_members_same_bytes(tmp_path: Path) -> None:
     """Neither the directory nor the files' times, modes and owners show."""
-    archives = []
+    archives: list[bytes] = []
     for name in "one", "two":
         folder = tmp_path / name
         folder.mkdir()
@@ -220,7 +224,11 @@ def test_without_a_digest_the_files_times_are_the_proof(tmp_path: Path) -> None:
     """A file touched or cut between two pieces is noticed before the last one."""
     content = os.urandom(3 * CHUNK)
     path = tmp_path / "data"
-    for change in (lambda: os.utime(path), lambda: os.truncate(path, CHUNK)):
+    changes: list[Callable[[], None]] = [
+        lambda: os.utime(path),
+        lambda: os.truncate(path, CHUNK),
+    ]
+    for change in changes:
         path.write_bytes(content)
         member = Member(path="data", kind="file", size=len(content), source=path)
         stream = tar_chunks([member])

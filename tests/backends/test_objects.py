@@ -50,7 +50,7 @@ def s3_url(services: Services, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{services.s3_bucket}/t/{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.real)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return a store's URL, one of each kind."""
     match request.param:

@@ -68,7 +68,9 @@ async def test_the_same_tree_comes_back(
     assert (again.uri, again.origin) == (bundle.uri, Origin.FOUND)
 
 
-@pytest.mark.parametrize("kind", ["file", "memory", "s3"])
+@pytest.mark.parametrize(
+    "kind", ["file", "memory", pytest.param("s3", marks=pytest.mark.real)]
+)
 async def test_through_real_stores(
     kind: str,
     tmp_path: Path,

@@ -1,6 +1,6 @@
 """The file lock between real processes: killed, stopped, forked and cancelled ones."""
 
-# ruff: noqa: ASYNC110, ASYNC222, ASYNC240 - a test may look at files and poll
+# ruff: noqa: ASYNC222 - a test may look at files and poll
 
 import asyncio
 import errno
@@ -414,3 +414,18 @@ async def test_parent_keeps_its_lock_when_a_forked_child_leaves(
             os.waitpid(child, 0)
             assert answers.read() == "0"
         assert not is_free(directory)
+
+
+async def test_directories_are_made_for_their_owner_alone(tmp_path: Path) -> None:
+    """Whatever the umask: the cache directory above the locks is private too."""
+    before = os.umask(0o002)
+    try:
+        lock = FileLock(tmp_path / "cache" / "locks", "key", purpose="testing")
+        async with lock.hold(listener=silent):
+            modes = [
+                (tmp_path / name).stat().st_mode & 0o777
+                for name in ("cache", "cache/locks")
+            ]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o700]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def test_remote_file_systems_get_more_time(
     mounts.write_text(MOUNTS)
     monkeypatch.setattr(clock, "_MOUNTS", mounts)
     before = time.time_ns()
-    found = clock.settled_before(clock.os.makedev(*device))
+    found = clock.settled_before(os.makedev(*device))
     assert 0 <= found - before + margin * 10**9 < 10**9
 
 

@@ -135,10 +135,10 @@ def test_a_linked_work_tree_shares_its_excludes(tmp_path: Path) -> None:
     main = tmp_path / "main"
     repository(main)
     (main / ".git/info/exclude").write_text("*.bin\n")
-    git = ["git", "-C", main, "-c", "user.name=a", "-c", "user.email=a@b"]
+    git = ["git", "-C", str(main), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     linked = tmp_path / "linked"
-    subprocess.run([*git, "worktree", "add", "-q", linked], check=True)
+    subprocess.run([*git, "worktree", "add", "-q", str(linked)], check=True)
     write(linked, {"a.bin": "", "a.py": ""})
     assert our_files(linked) == [".git", "a.py"]
     assert our_files(linked, Rules()) == git_files(linked) == ["a.py"]

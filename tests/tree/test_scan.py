@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aweigh.errors import ChangedError, TreeError
 from aweigh.oci.digest import Digest
-from aweigh.tree import clock, content, digests, walk
+from aweigh.tree import clock, content, digests, rules, walk
 from aweigh.tree.entry import Entry, Kind
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import Tree, scan
@@ -402,14 +402,14 @@ def test_what_vanishes_during_the_walk_is_absent(
             path.unlink()
         (tree / "pkg").rmdir()
 
-    original = walk.FolderRules.entering
+    original = rules.FolderRules.entering
 
-    def entering(self: walk.FolderRules, *args: object, **more: object) -> object:
+    def entering(self: rules.FolderRules, *args: object, **more: object) -> object:
         if (tree / "pkg").exists():
             vanish()
         return original(self, *args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(walk.FolderRules, "entering", entering)
+    monkeypatch.setattr(rules.FolderRules, "entering", entering)
     on_reading(monkeypatch, (tree / "link").unlink)
     assert paths(scan(tree, ALL)) == ["main.py"]
 

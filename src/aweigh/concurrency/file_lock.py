@@ -243,7 +243,10 @@ class _LockFile:
         if self._closed:
             return
         directory = self._path.parent
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkdir gives its mode to the last directory only, and a cache directory that
+        # others may write to is one that LocalDB does not trust.
+        for folder in (directory.parent, directory):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.geteuid():
             raise PermissionError("it belongs to another user")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

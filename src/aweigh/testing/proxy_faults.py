@@ -1,0 +1,332 @@
+"""What a `FaultProxy` can do to a request, as values."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from aweigh.testing.proxy import Exchange
+
+    _Pieces = AsyncGenerator[bytes, None]
+
+__all__ = [
+    "Answer",
+    "CutRequest",
+    "CutResponse",
+    "Damage",
+    "Delay",
+    "Drip",
+    "Garbage",
+    "Hang",
+    "Redirect",
+    "Reset",
+    "Rewrite",
+    "Stall",
+    "Truncate",
+]
+
+_END = b"\r\n\r\n"
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answers with exactly this; the service hears nothing.
+
+    Attributes:
+        status: HTTP status.
+        body: The content; a HEAD gets its length only.
+        headers: Headers besides ``Content-Length``.
+    """
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Write the answer."""
+        lines = [
+            f"HTTP/1.1 {self.status} {_phrase(self.status)}",
+            f"Content-Length: {len(self.body)}",
+            "Connection: close",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        exchange.writer.write("\r\n".join(lines).encode("latin-1") + _END)
+        if exchange.received is None or exchange.received.method != "HEAD":
+            exchange.writer.write(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Sends the client elsewhere.
+
+    Attributes:
+        location: A URL; ``{path}`` in it becomes the request's path.
+        status: HTTP status.
+    """
+
+    location: str
+    status: int = 307
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Write the redirect."""
+        path = exchange.received.path if exchange.received else ""
+        place = self.location.replace("{path}", path)
+        await Answer(self.status, headers={"Location": place}).apply(exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Answers with bytes that need not be HTTP.
+
+    Attributes:
+        content: The bytes.
+    """
+
+    content: bytes = b"\x00\xff 220 not a web server\r\n\r\n"
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Write the bytes."""
+        exchange.writer.write(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Resets the connection (TCP RST) in place of an answer."""
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Reset it."""
+        _reset(exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Takes the request and says nothing until the client leaves."""
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Wait for the client to leave."""
+        await exchange.vanished()
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Lets the service answer, later.
+
+    Attributes:
+        seconds: How much later.
+    """
+
+    seconds: float
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Wait, then pass the request on."""
+        await asyncio.sleep(self.seconds)
+        await exchange.relay()
+
+
+@dataclass(frozen=True, slots=True)
+class CutRequest:
+    """Breaks both connections in the middle of the request.
+
+    Attributes:
+        after: Bytes of the request's content that reach the service.
+    """
+
+    after: int
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on a part of the request."""
+        await exchange.relay(upload=lambda pieces: _first(pieces, self.after))
+        _reset(exchange)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutResponse:
+    """Breaks the connection in the middle of the service's answer.
+
+    Attributes:
+        after: Bytes of the answer that reach the client, its head included.
+        reset: Whether the connection is reset, or closed as if all were well.
+    """
+
+    after: int
+    reset: bool = True
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on a part of the answer."""
+        await exchange.relay(download=lambda pieces: _first(pieces, self.after))
+        if self.reset:
+            _reset(exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Closes the connection before the promised content is complete.
+
+    Attributes:
+        keep: Bytes of the content that reach the client.
+    """
+
+    keep: int = 0
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on the head and a part of the content."""
+
+        async def pipe(pieces: _Pieces, /) -> _Pieces:
+            head, rest = await _head(pieces)
+            yield head
+            async for piece in _first(_chain(rest, pieces), self.keep):
+                yield piece
+
+        await exchange.relay(download=pipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Falls silent in the middle of the service's answer, until the client leaves.
+
+    Attributes:
+        after: Bytes of the answer that reach the client, its head included.
+    """
+
+    after: int
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on a part of the answer, and keep the connection."""
+
+        async def pipe(pieces: _Pieces, /) -> _Pieces:
+            async for piece in _first(pieces, self.after):
+                yield piece
+            await asyncio.Event().wait()
+
+        await exchange.relay(download=pipe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drip:
+    """Lets the service's answer through in small drops.
+
+    Attributes:
+        pause: Seconds between two drops.
+        size: Bytes of a drop.
+    """
+
+    pause: float = 0.05
+    size: int = 1
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on the answer, slowly."""
+
+        async def pipe(pieces: _Pieces, /) -> _Pieces:
+            async for piece in pieces:
+                for start in range(0, len(piece), self.size):
+                    yield piece[start : start + self.size]
+                    await asyncio.sleep(self.pause)
+
+        await exchange.relay(download=pipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Lets the service answer and changes the head of its answer.
+
+    Attributes:
+        headers: New values by header name; None drops the header.
+    """
+
+    headers: Mapping[str, str | None]
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on the answer with other headers."""
+        names = {name.lower() for name in self.headers}
+
+        async def pipe(pieces: _Pieces, /) -> _Pieces:
+            head, rest = await _head(pieces)
+            status, *lines = head.removesuffix(_END).decode("latin-1").split("\r\n")
+            kept = [
+                line for line in lines if line.partition(":")[0].lower() not in names
+            ]
+            new = [f"{name}: {text}" for name, text in self.headers.items() if text]
+            yield "\r\n".join((status, *kept, *new)).encode("latin-1") + _END
+            async for piece in _chain(rest, pieces):
+                yield piece
+
+        await exchange.relay(download=pipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Lets the service answer and flips a bit of its content.
+
+    Attributes:
+        offset: Which byte of the content.
+    """
+
+    offset: int = 0
+
+    async def apply(self, exchange: Exchange, /) -> None:
+        """Pass on the answer with one wrong byte."""
+
+        async def pipe(pieces: _Pieces, /) -> _Pieces:
+            head, rest = await _head(pieces)
+            yield head
+            position = 0
+            async for piece in _chain(rest, pieces):
+                changed = bytearray(piece)
+                if position <= self.offset < position + len(piece):
+                    changed[self.offset - position] ^= 1
+                position += len(piece)
+                yield bytes(changed)
+
+        await exchange.relay(download=pipe)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def _reset(exchange: Exchange) -> None:
+    connection = exchange.writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    exchange.writer.transport.abort()
+
+
+async def _first(pieces: _Pieces, count: int) -> _Pieces:
+    while count > 0:
+        piece = await anext(pieces, b"")
+        if not piece:
+            return
+        yield piece[:count]
+        count -= len(piece)
+
+
+async def _head(pieces: _Pieces) -> tuple[bytes, bytes]:
+    """Read the answer's head, and what came with it; interim answers are left out."""
+    start = b""
+    while True:
+        while _END not in start:
+            piece = await anext(pieces, b"")
+            if not piece:
+                return start, b""
+            start += piece
+        head, end, rest = start.partition(_END)
+        if not head.startswith(b"HTTP/1.1 1"):
+            return head + end, rest
+        start = rest
+
+
+async def _chain(first: bytes, pieces: _Pieces) -> _Pieces:
+    if first:
+        yield first
+    async for piece in pieces:
+        yield piece
