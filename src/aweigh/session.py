@@ -93,20 +93,23 @@ class Backends:
     async def checker(self, location: Location, /) -> Checker:
         """Return the checker that asks this holder of images."""
         if location == "engine":
+            engine = await self.engine()
             from aweigh.backends.engine import EngineChecker
 
-            return EngineChecker(await self.engine())
+            return EngineChecker(engine)
+        registry = await self.registry()
         from aweigh.backends.registry import RegistryChecker
 
-        return RegistryChecker(await self.registry())
+        return RegistryChecker(registry)
 
     async def tools(self, _location: Location, /) -> ImageTools:
         """Return what a build needs."""
+        registry = await self.registry()
+        engine = await self.engine()
         from aweigh.backends.engine import EngineBuilder
 
-        registry = await self.registry()
         builder = EngineBuilder(
-            await self.engine(),
+            engine,
             credentials=self.credentials,
             registry=registry,
             listener=self._listener,
@@ -145,7 +148,10 @@ class Backends:
 
 
 class Opener(Generic[T]):
-    """Opens a resource at the first call and returns the same one from then on."""
+    """Opens a resource at the first call and returns the same one from then on.
+
+    A backend's import takes up to a quarter of a second, so it happens in a thread.
+    """
 
     def __init__(
         self,
@@ -161,6 +167,6 @@ class Opener(Generic[T]):
         """Return the resource; cancelling while it opens leaves it closed."""
         async with self._lock:
             if not self._opened:
-                resource = await self._stack.enter_async_context(self._opening())
-                self._opened.append(resource)
+                context = await asyncio.to_thread(self._opening)
+                self._opened.append(await self._stack.enter_async_context(context))
         return self._opened[0]

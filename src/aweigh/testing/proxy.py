@@ -4,101 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack, aclosing, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
+from aweigh.testing.exchange import END, PIECE, Exchange
 from aweigh.testing.registry import Received
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["Exchange", "FaultProxy", "ProxyFault"]
+    from aweigh.testing.exchange import ProxyFault, Streams
 
-_PIECE = 64 << 10
+__all__ = ["FaultProxy"]
+
 _HEAD_LIMIT = 64 << 10
-_END = b"\r\n\r\n"
 # How long a client may go on sending after it was answered.
 _LINGER = 1.0
 _UNIX = "unix://"
-
-
-class ProxyFault(Protocol):
-    """Answers a request in place of the service, or spoils its answer."""
-
-    async def apply(self, exchange: Exchange, /) -> None:
-        """Do it; the connection is closed when this returns."""
-        ...
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on its way, as faults see it.
-
-    Attributes:
-        received: The request; None where the connection does not speak plain HTTP.
-        reader: What the client sends, after ``head`` and ``rest``.
-        writer: Where the client reads.
-        head: The request's head, rewritten so that the service closes the connection
-            after its answer; empty without plain HTTP.
-        rest: What came together with the head.
-    """
-
-    received: Received | None
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    head: bytes
-    rest: bytes
-    _connect: Callable[[], Awaitable[_Streams]] = field(repr=False)
-
-    async def relay(
-        self,
-        *,
-        upload: Pipe | None = None,
-        download: Pipe | None = None,
-    ) -> None:
-        """Let the service answer.
-
-        Ends when the answer has ended, or when one of the pipes has.
-
-        Args:
-            upload: What becomes of the bytes that the client sends after the head.
-            download: What becomes of the bytes that the service sends.
-        """
-        reader, writer = await self._connect()
-        try:
-            writer.write(self.head)
-            sent, answer = _pieces(self.reader, self.rest), _pieces(reader)
-            sending = asyncio.create_task(_copy(sent, writer, upload))
-            answering = asyncio.create_task(_copy(answer, self.writer, download))
-            try:
-                # A client that leaves takes its request with it, as without a proxy.
-                await asyncio.wait(
-                    (sending, answering), return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                for task in (sending, answering):
-                    task.cancel()
-                await asyncio.gather(sending, answering, return_exceptions=True)
-        finally:
-            writer.transport.abort()
-
-    async def vanished(self) -> None:
-        """Wait until the client has gone."""
-        with suppress(ConnectionError):
-            while await self.reader.read(_PIECE):
-                pass
-
-
-class Pipe(Protocol):
-    """Changes a stream of bytes; the connection ends where it ends."""
-
-    def __call__(
-        self, pieces: AsyncGenerator[bytes, None], /
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield what is to be passed on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +41,9 @@ class FaultProxy:
     """Stands on 127.0.0.1 in front of a service; use it as an async context manager.
 
     Without faults it passes on what it gets. Each HTTP request has a connection of its
-    own to the service (and from the client, which is told to close it). What is no plain
-    HTTP, such as TLS, passes through; faults then take a whole connection, and only
-    those that are for every request.
+    own to the service (and from the client, which is told to close it). What is no
+    plain HTTP, such as TLS, passes through; faults then take a whole connection, and
+    only those that are for every request.
 
     Example::
 
@@ -152,9 +75,7 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         """Start to listen on a free port."""
-        server = await asyncio.start_server(
-            self._accept, "127.0.0.1", 0, limit=_HEAD_LIMIT
-        )
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self._stack.push_async_callback(self._drop)
         self._stack.callback(server.close)
         host, port = server.sockets[0].getsockname()
@@ -231,8 +152,8 @@ class FaultProxy:
         head, rest = b"", start
         if received is not None:
             self.received.append(received)
-            head, _, rest = start.partition(_END)
-            head = _closing(head) + _END
+            head, _, rest = start.partition(END)
+            head = _closing(head) + END
         fault = self._choose(received)
         exchange = Exchange(received, reader, writer, head, rest, self._connect)
         await (exchange.relay() if fault is None else fault.apply(exchange))
@@ -244,7 +165,7 @@ class FaultProxy:
                 return rule.fault
         return next((r.fault for r in self._always if r.takes(received)), None)
 
-    async def _connect(self) -> _Streams:
+    async def _connect(self) -> Streams:
         if self._target.startswith(_UNIX):
             path = self._target.removeprefix(_UNIX)
             return await asyncio.open_unix_connection(path)
@@ -252,35 +173,11 @@ class FaultProxy:
         return await asyncio.open_connection(host, int(port))
 
 
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _copy(
-    pieces: AsyncGenerator[bytes, None],
-    writer: asyncio.StreamWriter,
-    pipe: Pipe | None,
-) -> None:
-    async with aclosing(pieces), aclosing(pipe(pieces) if pipe else pieces) as changed:
-        with suppress(OSError):
-            async for piece in changed:
-                writer.write(piece)
-                await writer.drain()
-
-
-async def _pieces(
-    reader: asyncio.StreamReader, first: bytes = b""
-) -> AsyncGenerator[bytes, None]:
-    if first:
-        yield first
-    while piece := await reader.read(_PIECE):
-        yield piece
-
-
 async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
     """Read a request's head, or a first piece of what is none."""
-    start = await reader.read(_PIECE)
-    while start[:1].isalpha() and _END not in start:
-        piece = await reader.read(_PIECE)
+    start = await reader.read(PIECE)
+    while start[:1].isalpha() and END not in start:
+        piece = await reader.read(PIECE)
         if not piece or len(start) > _HEAD_LIMIT:
             return b""
         start += piece
@@ -288,7 +185,7 @@ async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
 
 
 def _parse(start: bytes) -> Received | None:
-    lines = start.partition(_END)[0].decode("latin-1").split("\r\n")
+    lines = start.partition(END)[0].decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if not words[-1].startswith("HTTP/1."):
         return None
@@ -300,13 +197,11 @@ def _parse(start: bytes) -> Received | None:
 
 def _closing(head: bytes) -> bytes:
     """Ask for the connection's end after the answer, unless it changes its protocol."""
-    lines = head.split(b"
-")
+    lines = head.split(b"\r\n")
     if any(line.lower().startswith(b"upgrade:") for line in lines):
         return head
     kept = [line for line in lines if not line.lower().startswith(b"connection:")]
-    return b"
-".join((*kept, b"Connection: close"))
+    return b"\r\n".join((*kept, b"Connection: close"))
 
 
 async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -317,5 +212,5 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         async with asyncio.timeout(_LINGER):
             await writer.drain()
             writer.write_eof()
-            while await reader.read(_PIECE):
+            while await reader.read(PIECE):
                 pass

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from aweigh.testing.exchange import END, chain, first, split_head
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
-    from aweigh.testing.proxy import Exchange
-
-    _Pieces = AsyncGenerator[bytes, None]
+    from aweigh.testing.exchange import Exchange, Pieces
 
 __all__ = [
     "Answer",
@@ -32,7 +32,6 @@ __all__ = [
     "Truncate",
 ]
 
-_END = b"\r\n\r\n"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -58,7 +57,7 @@ class Answer:
             "Connection: close",
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
-        exchange.writer.write("\r\n".join(lines).encode("latin-1") + _END)
+        exchange.writer.write("\r\n".join(lines).encode("latin-1") + END)
         if exchange.received is None or exchange.received.method != "HEAD":
             exchange.writer.write(self.body)
 
@@ -143,7 +142,7 @@ class CutRequest:
 
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on a part of the request."""
-        await exchange.relay(upload=lambda pieces: _first(pieces, self.after))
+        await exchange.relay(upload=lambda pieces: first(pieces, self.after))
         _reset(exchange)
 
 
@@ -161,7 +160,7 @@ class CutResponse:
 
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on a part of the answer."""
-        await exchange.relay(download=lambda pieces: _first(pieces, self.after))
+        await exchange.relay(download=lambda pieces: first(pieces, self.after))
         if self.reset:
             _reset(exchange)
 
@@ -179,10 +178,10 @@ class Truncate:
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on the head and a part of the content."""
 
-        async def pipe(pieces: _Pieces, /) -> _Pieces:
-            head, rest = await _head(pieces)
+        async def pipe(pieces: Pieces, /) -> Pieces:
+            head, rest = await split_head(pieces)
             yield head
-            async for piece in _first(_chain(rest, pieces), self.keep):
+            async for piece in first(chain(rest, pieces), self.keep):
                 yield piece
 
         await exchange.relay(download=pipe)
@@ -201,8 +200,8 @@ class Stall:
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on a part of the answer, and keep the connection."""
 
-        async def pipe(pieces: _Pieces, /) -> _Pieces:
-            async for piece in _first(pieces, self.after):
+        async def pipe(pieces: Pieces, /) -> Pieces:
+            async for piece in first(pieces, self.after):
                 yield piece
             await asyncio.Event().wait()
 
@@ -224,7 +223,7 @@ class Drip:
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on the answer, slowly."""
 
-        async def pipe(pieces: _Pieces, /) -> _Pieces:
+        async def pipe(pieces: Pieces, /) -> Pieces:
             async for piece in pieces:
                 for start in range(0, len(piece), self.size):
                     yield piece[start : start + self.size]
@@ -247,15 +246,15 @@ class Rewrite:
         """Pass on the answer with other headers."""
         names = {name.lower() for name in self.headers}
 
-        async def pipe(pieces: _Pieces, /) -> _Pieces:
-            head, rest = await _head(pieces)
-            status, *lines = head.removesuffix(_END).decode("latin-1").split("\r\n")
+        async def pipe(pieces: Pieces, /) -> Pieces:
+            head, rest = await split_head(pieces)
+            status, *lines = head.removesuffix(END).decode("latin-1").split("\r\n")
             kept = [
                 line for line in lines if line.partition(":")[0].lower() not in names
             ]
             new = [f"{name}: {text}" for name, text in self.headers.items() if text]
-            yield "\r\n".join((status, *kept, *new)).encode("latin-1") + _END
-            async for piece in _chain(rest, pieces):
+            yield "\r\n".join((status, *kept, *new)).encode("latin-1") + END
+            async for piece in chain(rest, pieces):
                 yield piece
 
         await exchange.relay(download=pipe)
@@ -274,11 +273,11 @@ class Damage:
     async def apply(self, exchange: Exchange, /) -> None:
         """Pass on the answer with one wrong byte."""
 
-        async def pipe(pieces: _Pieces, /) -> _Pieces:
-            head, rest = await _head(pieces)
+        async def pipe(pieces: Pieces, /) -> Pieces:
+            head, rest = await split_head(pieces)
             yield head
             position = 0
-            async for piece in _chain(rest, pieces):
+            async for piece in chain(rest, pieces):
                 changed = bytearray(piece)
                 if position <= self.offset < position + len(piece):
                     changed[self.offset - position] ^= 1
@@ -299,34 +298,3 @@ def _reset(exchange: Exchange) -> None:
     connection = exchange.writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     exchange.writer.transport.abort()
-
-
-async def _first(pieces: _Pieces, count: int) -> _Pieces:
-    while count > 0:
-        piece = await anext(pieces, b"")
-        if not piece:
-            return
-        yield piece[:count]
-        count -= len(piece)
-
-
-async def _head(pieces: _Pieces) -> tuple[bytes, bytes]:
-    """Read the answer's head, and what came with it; interim answers are left out."""
-    start = b""
-    while True:
-        while _END not in start:
-            piece = await anext(pieces, b"")
-            if not piece:
-                return start, b""
-            start += piece
-        head, end, rest = start.partition(_END)
-        if not head.startswith(b"HTTP/1.1 1"):
-            return head + end, rest
-        start = rest
-
-
-async def _chain(first: bytes, pieces: _Pieces) -> _Pieces:
-    if first:
-        yield first
-    async for piece in pieces:
-        yield piece
