@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,8 +20,9 @@ from aweigh.image.make import ImageTools
 from aweigh.settings import Settings, environment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from aweigh.backends.engine import Engine
     from aweigh.backends.registry import RegistryClient
@@ -36,13 +37,12 @@ __all__ = ["Session", "open_session"]
 T = TypeVar("T")
 
 
-@asynccontextmanager
-async def open_session(
+def open_session(
     settings: Settings | None = None,
     *,
     listener: Listener = silent,
     clock: Callable[[], float] = time.time,
-) -> AsyncIterator[Session]:
+) -> AbstractAsyncContextManager[Session]:
     """Open a session; leaving it ends what it runs and closes what it opened.
 
     Args:
@@ -53,21 +53,61 @@ async def open_session(
     Raises:
         SettingsError: The settings cannot be loaded.
     """
-    if settings is None:
-        settings = await asyncio.to_thread(Settings.load)
-    async with AsyncExitStack() as stack:
-        memory = await stack.enter_async_context(
-            open_localdb(
-                settings.cache_dir,
-                listener=listener,
-                clock=clock,
-                prune_probability=settings.prune_probability,
+    return _Opening(settings, listener, clock)
+
+
+class _Opening:
+    """A session from entering to leaving.
+
+    Not an async generator: a loop that ends closes all of those at the same time, the
+    local database's as well, and two would then close one database.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None,
+        listener: Listener,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._clock = clock
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Session:
+        settings = self._settings
+        if settings is None:
+            settings = await asyncio.to_thread(Settings.load)
+        async with AsyncExitStack() as stack:
+            memory = await stack.enter_async_context(
+                open_localdb(
+                    settings.cache_dir,
+                    listener=self._listener,
+                    clock=self._clock,
+                    prune_probability=settings.prune_probability,
+                )
             )
-        )
-        backends = Backends(settings, listener, stack)
-        session = Session(settings, memory, backends, listener=listener, clock=clock)
-        stack.push_async_callback(session.aclose)
-        yield session
+            # Backends are opened later and are closed before memory, but not before
+            # what still uses them has ended.
+            opened = await stack.enter_async_context(AsyncExitStack())
+            session = Session(
+                settings,
+                memory,
+                Backends(settings, self._listener, opened),
+                listener=self._listener,
+                clock=self._clock,
+            )
+            stack.push_async_callback(session.aclose)
+            self._stack = stack.pop_all()
+        return session
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
 
 
 class Backends:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aweigh.archive.extract import extract
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.member import Member
+from aweigh.archive.tar import tar_chunks
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
 

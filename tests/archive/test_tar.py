@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aweigh.archive.extract import extract
-from aweigh.archive.tar import CHUNK, MTIME, Member, tar_chunks
+from aweigh.archive.header import MTIME
+from aweigh.archive.member import Member
+from aweigh.archive.tar import CHUNK, tar_chunks
 from aweigh.errors import AweighError, ChangedError, TreeError
 from aweigh.oci.digest import Digest
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aweigh.archive.compress import zstd_chunks
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.member import Member
+from aweigh.archive.tar import tar_chunks
 from aweigh.backends.objects import open_store
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
 from aweigh.bundle.fetch import fetch

@@ -41,6 +41,7 @@ from aweigh.testing.doubles import (
     FakeToolBox,
     RecordingListener,
 )
+from aweigh.testing.store import MemoryStore
 from tests.conftest import AccessLog
 from tests.faults.doubles import Registry, RegistryDouble
 from tests.faults.support import (
@@ -533,6 +534,28 @@ def test_row_55_exit_with_an_open_session(
     with program(offline_environ, "upload", source) as again:
         assert again.finish() == 0
     assert again.of("bundle")[0]["origin"] == "recalled"
+
+
+async def test_row_55_leaving_a_session_ends_what_it_runs(
+    offline_environ: dict[str, str], tmp_path: Path
+) -> None:
+    """An upload that somebody forgot is over when the session is."""
+    settings = Settings.load(tmp_path, offline_environ)
+    store = MemoryStore(settings.store_url)
+    store.delay = 60
+
+    async def stored() -> MemoryStore:
+        return store
+
+    async with open_session(settings) as session:
+        session.backends._stores[settings.store_url] = stored  # type: ignore[attr-defined]
+        forgotten = asyncio.create_task(session.upload_bundle(tmp_path / "src"))
+        while not store.requests:
+            await asyncio.sleep(0.005)
+    assert asyncio.all_tasks() - {forgotten} == {asyncio.current_task()}
+    with pytest.raises(asyncio.CancelledError):
+        await forgotten
+    assert store.objects == {}
 
 
 def test_row_56_a_session_in_a_second_loop_is_refused(

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 from uv import find_uv_bin
 
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.member import Member
+from aweigh.archive.tar import tar_chunks
 from aweigh.image.dockerfile import render
 from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.member import Member
+from aweigh.archive.tar import tar_chunks
 from aweigh.errors import ChangedError, SpecError
 from aweigh.image.snapshot import Snapshot, take_snapshot
 from aweigh.image.spec import ImageSpec

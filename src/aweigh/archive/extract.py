@@ -14,16 +14,17 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from aweigh.archive.member import Names
 from aweigh.archive.reader import Reader
-from aweigh.archive.tar import CHUNK, Names
+from aweigh.archive.tar import CHUNK
 from aweigh.errors import DamagedError, TreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from aweigh.archive.member import Member
     from aweigh.archive.reader import Head
-    from aweigh.archive.tar import Member
 
 __all__ = ["extract"]
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
 
 __all__ = ["BLOCK", "MTIME", "header"]
 

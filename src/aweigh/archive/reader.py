@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.archive.tar import BLOCK
+from aweigh.archive.header import BLOCK
 from aweigh.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aweigh.archive.tar import MemberKind
+    from aweigh.archive.member import MemberKind
 
 __all__ = ["Head", "Reader"]
 

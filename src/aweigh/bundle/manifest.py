@@ -21,7 +21,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final
 
-from aweigh.archive.tar import Names
+from aweigh.archive.member import Names
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
 from aweigh.tree.entry import Entry, Kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.compress import unzstd, zstd_chunks
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.member import Member
+from aweigh.archive.tar import tar_chunks
 from aweigh.bundle.manifest import decode, encode
 from aweigh.errors import DamagedError
 from aweigh.oci.digest import Digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aweigh.archive.tar import Member
+from aweigh.archive.member import Member
 from aweigh.image.dockerignore import DockerIgnore
 from aweigh.image.sources import Sources, digest_file
 

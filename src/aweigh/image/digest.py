@@ -31,7 +31,7 @@ from aweigh.oci import Digest, Reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
 
 __all__ = ["copy_destination", "members_digest", "spec_digest"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
     from aweigh.image.sources import Sources
     from aweigh.image.steps import LockStep, ProjectStep, ScriptStep
 

@@ -12,7 +12,7 @@ from aweigh.image import grammar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
     from aweigh.image.sources import Sources
 
 __all__ = ["read_requirements"]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Digest, Reference
 

@@ -8,7 +8,7 @@ import stat
 import tomllib
 from typing import TYPE_CHECKING, NoReturn, assert_never
 
-from aweigh.archive.tar import Member
+from aweigh.archive.member import Member
 from aweigh.errors import SpecError
 from aweigh.image.grammar import CREDENTIAL_HINT, find_userinfo
 from aweigh.oci import Digest

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from aweigh.archive.tar import Member
+    from aweigh.archive.member import Member
     from aweigh.image.sources import Sources
     from aweigh.image.steps import WheelStep
     from aweigh.oci import Platform

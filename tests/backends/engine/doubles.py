@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import aiohttp
 
-from aweigh.archive.tar import Member
+from aweigh.archive.member import Member
 from aweigh.events import Event
 from aweigh.image.credential import Credential
 from aweigh.oci import Descriptor, Digest, Platform, Reference

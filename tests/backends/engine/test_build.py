@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.archive.tar import Member
+from aweigh.archive.member import Member
 from aweigh.backends.engine import (
     Deadlines,
     Engine,

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aweigh.archive.member import Member
 from aweigh.archive.stream import in_thread
-from aweigh.archive.tar import Member, tar_chunks
+from aweigh.archive.tar import tar_chunks
 from aweigh.backends.engine.cause import build_hint
 from aweigh.backends.engine.messages import message_error
 from aweigh.backends.engine.progress import BuildProgress

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import uv
 from aiofiles.tempfile import TemporaryDirectory
 
-from aweigh.archive.tar import Member
+from aweigh.archive.member import Member
 from aweigh.backends.engine.buildkit import BuildKitJob, run_buildkit
 from aweigh.backends.engine.local import inspect_image
 from aweigh.backends.engine.text import clean_line
