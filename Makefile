@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 export AWEIGH_MIN_REAL_TESTS := $(shell cat tests/min_real_tests)
+export AWEIGH_KILL_ROUNDS := $(if $(CI),60,20)
 
 .PHONY: help
 help: ## Show this list
@@ -33,6 +34,13 @@ check: $(VENV)/ready ## Lint, types, import contracts
 .PHONY: services
 services: ## Start the engine, registries and object store of the tests (root on Debian/Ubuntu)
 	@.ci/setup
+
+.PHONY: soak
+soak: export AWEIGH_KILL_ROUNDS := 1000
+soak: export AWEIGH_FLIPPED := 300
+soak: export AWEIGH_MIN_REAL_TESTS := 0
+soak: $(VENV)/ready ## Kill, damage and race the local database for a long time
+	$(BIN)/python -m pytest -q tests/backends/localdb
 
 .PHONY: bench
 bench: $(VENV)/ready services ## Run the benchmarks beside their peers

@@ -16,8 +16,14 @@ __all__ = ["alternate", "environ", "machine", "process_seconds", "table"]
 
 
 def environ(**changes: str) -> dict[str, str]:
-    """Return the environment with changes."""
-    return os.environ | changes  # noqa: TID251 - benchmarks are applications
+    """Return the environment with changes.
+
+    Bytecode may be written: an installed package has it, and a process that compiles
+    every module anew is not what users start.
+    """
+    kept = dict(os.environ)  # noqa: TID251 - benchmarks are applications
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept | changes
 
 
 def alternate(

@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aweigh.bundle.bundle import BundleUri
+from aweigh.bundle.bundle import Bundle, BundleUri
 from aweigh.bundle.fetch import fetch
 from aweigh.bundle.upload import BundlePolicy, BundleUploader
 from aweigh.concurrency.single_flight import SingleFlight
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from aweigh.bundle.bundle import Bundle
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.flow.explain import Plan
@@ -66,6 +65,7 @@ class Session:
         self._listener = listener
         self._locks = settings.cache_dir / "locks"
         self._image_flights = SingleFlight[Image]()
+        self._bundle_flights = SingleFlight[Bundle]()
         self._images = ImageEnsurer(
             destination=Destination(
                 registry=settings.registry, engine=settings.engine or ""
@@ -90,6 +90,7 @@ class Session:
                 ttl=settings.bundle_ttl,
                 offline=settings.offline,
             ),
+            flights=self._bundle_flights,
             locks=self._locks,
             listener=listener,
             clock=clock,
@@ -223,7 +224,10 @@ class Session:
 
     async def aclose(self) -> None:
         """Cancel what still runs; `open_session` calls this."""
-        await self._image_flights.aclose()
+        try:
+            await self._image_flights.aclose()
+        finally:
+            await self._bundle_flights.aclose()
 
     async def _ensure(
         self,

@@ -107,6 +107,12 @@ class _Opening:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # The coroutine is destroyed after its loop: nothing can be awaited. The
+            # database closes itself, and the rest has no life without a loop.
+            return None
         return await self._stack.__aexit__(kind, error, trace)
 
 

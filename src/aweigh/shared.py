@@ -96,6 +96,9 @@ class _Shared:
         self._idle = asyncio.Event()
         self._opened: asyncio.Future[Session] = asyncio.Future()
         self._keeper = asyncio.create_task(self._keep(), name="aweigh session")
+        # Whoever closes a loop without `asyncio.run` never heard of this task: asyncio
+        # should not complain to them that it was still pending.
+        self._keeper._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
 
     async def session(self) -> Session:
         """Return the session once it is open; cancelling disturbs nobody else."""

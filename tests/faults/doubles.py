@@ -11,15 +11,21 @@ class Registry(DictManifests):
 
     Attributes:
         down: While true, nobody gets an answer.
-        asked: The references that checkers asked for.
-        answered: How many questions of checkers had an answer.
+        dies_after: How many requests it still answers; None for any number.
+        hiccups: How many of the next requests have no answer.
+        failed: How many requests had none.
+        log: What checkers asked for, and which kind of verdict they gave.
+        ever: Every manifest that was put, by digest, deleted ones too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.down = False
-        self.asked: list[Reference] = []
-        self.answered = 0
+        self.dies_after: int | None = None
+        self.hiccups = 0
+        self.failed = 0
+        self.log: list[tuple[Reference, type[Verdict]]] = []
+        self.ever: dict[str, tuple[bytes, str]] = {}
 
     async def get_manifest(
         self, reference: Reference, /
@@ -33,7 +39,9 @@ class Registry(DictManifests):
     ) -> Descriptor:
         """Put a document under its target and its digest."""
         self._require_up()
-        return await super().put_manifest(reference, content, media_type)
+        made = await super().put_manifest(reference, content, media_type)
+        self.ever[str(made.digest)] = (content, media_type)
+        return made
 
     def points_at(self, reference: Reference) -> str | None:
         """Return the digest under a tag, without asking: the test's own knowledge."""
@@ -58,7 +66,13 @@ class Registry(DictManifests):
                 del self.stored[name]
 
     def _require_up(self) -> None:
-        if self.down:
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                self.down, self.dies_after = True, None
+        if self.down or self.hiccups > 0:
+            self.hiccups = max(0, self.hiccups - 1)
+            self.failed += 1
             raise RegistryUnavailableError(
                 "no answer", hint="wait", registry="r.example"
             )
@@ -76,12 +90,17 @@ class RegistryDouble:
         self, reference: Reference, platforms: frozenset[Platform], /
     ) -> Verdict:
         """Say whether the registry has it, with all platforms."""
-        self._registry.asked.append(reference)
+        verdict = await self._verdict(reference, platforms)
+        self._registry.log.append((reference, type(verdict)))
+        return verdict
+
+    async def _verdict(
+        self, reference: Reference, platforms: frozenset[Platform]
+    ) -> Verdict:
         try:
             found = await self._registry.get_manifest(reference)
         except RegistryUnavailableError as error:
             return Unknown(str(error), error.hint)
-        self._registry.answered += 1
         if found is None:
             return Absent(f"no {reference}")
         document, descriptor, _ = found

@@ -9,7 +9,12 @@ import pytest
 from aweigh.archive.member import Member
 from aweigh.archive.tar import tar_chunks
 from aweigh.errors import ChangedError, SpecError
-from aweigh.image.snapshot import Snapshot, take_snapshot
+from aweigh.image.snapshot import (
+    Snapshot,
+    names_files,
+    pure_snapshot,
+    take_snapshot,
+)
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest
 from tests.image.trees import make_tree, make_wheel
@@ -186,3 +191,31 @@ def test_what_a_dockerfile_or_script_lacks(tmp_path: Path, spec: ImageSpec) -> N
     make_tree(tmp_path, {"Dockerfile": "FROM x", "binary": b"\xff\xfe"})
     with pytest.raises(SpecError, match=r"gone|binary"):
         take_snapshot(spec, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda s: s.with_apt("git"), False),
+        (lambda s: s.with_packages("a", find_links=["https://x.example/"]), False),
+        (lambda s: s.with_env(A="1").with_workdir("/w").with_user("1"), False),
+        (lambda s: s.with_run("true").with_labels({"a": "b"}), False),
+        (lambda s: s.with_entrypoint("x"), False),
+        (lambda s: s.with_packages("a", find_links=["wheels"]), True),
+        (lambda s: s.with_requirements("r.txt"), True),
+        (lambda s: s.with_lock("pylock.toml"), True),
+        (lambda s: s.with_project("."), True),
+        (lambda s: s.with_wheel("*.whl"), True),
+        (lambda s: s.with_files("a", "/a"), True),
+        (lambda _: ImageSpec.from_script("a.py", name="a"), True),
+        (lambda _: ImageSpec.from_dockerfile("Dockerfile", name="a"), True),
+    ],
+)
+def test_only_specs_without_files_are_taken_without_looking(
+    change: Callable[[ImageSpec], ImageSpec], *, expected: bool
+) -> None:
+    """Whatever reads a file is read each time; the rest is a pure function."""
+    spec = change(ImageSpec("a", base="b"))
+    assert names_files(spec) is expected
+    if not expected:
+        assert pure_snapshot(spec) == take_snapshot(spec, Path("/nowhere"))

@@ -75,7 +75,8 @@ class BundleUploader:
         self._policy = policy
         self._listener = listener
         self._clock = clock
-        self._flights = flights or SingleFlight[Bundle]()
+        # Not `or`: one with nothing under way is empty, and so false.
+        self._flights = SingleFlight[Bundle]() if flights is None else flights
         self._locks = locks
 
     async def upload(

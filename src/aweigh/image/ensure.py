@@ -13,7 +13,7 @@ from aweigh.image.checker import Absent, FirstDecisive, Present, Unknown
 from aweigh.image.image import Image
 from aweigh.image.make import make_image
 from aweigh.image.recall import PersistentCacheChecker, image_key
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.snapshot import names_files, pure_snapshot, take_snapshot
 from aweigh.memory import Table
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ class ImageEnsurer:
         upgrade: bool = False,
     ) -> Job:
         """Work out what is asked for: reads the files that the spec names."""
-        snapshot = await asyncio.to_thread(take_snapshot, spec, root)
+        if names_files(spec):
+            snapshot = await asyncio.to_thread(take_snapshot, spec, root)
+        else:
+            snapshot = pure_snapshot(spec)
         return self._destination.job(
             spec,
             root=root,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -54,9 +55,10 @@ class Image:
             separators=(",", ":"),
         ).encode()
 
-    @classmethod
+    @staticmethod
+    @functools.lru_cache(maxsize=4096)
     def from_value(
-        cls, value: bytes, *, spec_digest: Digest, verified_at: float
+        value: bytes, *, spec_digest: Digest, verified_at: float
     ) -> Image | None:
         """Decode what was remembered; None unless it is an image of this spec."""
         try:
@@ -64,7 +66,7 @@ class Image:
             location = body["location"]
             if body["spec"] != str(spec_digest) or location not in get_args(Location):
                 return None
-            return cls(
+            return Image(
                 reference=Reference.parse(body["reference"]),
                 digest=Digest.parse(body["digest"]),
                 location=location,

@@ -148,10 +148,9 @@ class PersistentCacheChecker:
         )
 
     def _is_fresh(self, row: Image) -> bool:
-        return (
-            self._policy.offline
-            or self._clock() - row.verified_at <= self._policy.fresh_for
-        )
+        # A row of the future was made by a clock that is wrong, or read by one.
+        age = self._clock() - row.verified_at
+        return self._policy.offline or 0 <= age <= self._policy.fresh_for
 
     async def _revalidate(self, row: Image) -> Verdict:
         match await self._ask(row):

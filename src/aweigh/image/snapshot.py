@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from aweigh.errors import SpecError
@@ -34,13 +36,13 @@ from aweigh.image.wheels import distribution, read_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from aweigh.archive.member import Member
     from aweigh.image.spec import ImageSpec
+    from aweigh.image.steps import Step
     from aweigh.oci import Digest, Reference
 
-__all__ = ["Snapshot", "take_snapshot"]
+__all__ = ["Snapshot", "names_files", "pure_snapshot", "take_snapshot"]
 
 _OtherStep = (
     AptStep
@@ -59,6 +61,15 @@ _OtherStep = (
     | DockerfileStep
 )
 _TAG_DIGITS = 20
+_PURE_STEPS = (
+    AptStep,
+    EnvStep,
+    WorkdirStep,
+    UserStep,
+    RunStep,
+    LabelsStep,
+    EntrypointStep,
+)
 _DISTRIBUTIONS = (".whl", ".tar.gz", ".zip")
 
 
@@ -104,6 +115,23 @@ class Snapshot:
     def _files(self, step: int) -> Iterator[Member]:
         prefix = f"steps/{step}/"
         return (member for member in self.members if member.path.startswith(prefix))
+
+
+def names_files(spec: ImageSpec) -> bool:
+    """Whether a snapshot of this spec depends on anything but the spec."""
+    return any(map(_names_files, spec.steps))
+
+
+def _names_files(step: Step) -> bool:
+    if isinstance(step, PackagesStep):
+        return not all(map(is_url, step.options.find_links))
+    return not isinstance(step, _PURE_STEPS)
+
+
+@functools.lru_cache(maxsize=1024)
+def pure_snapshot(spec: ImageSpec) -> Snapshot:
+    """Return the snapshot of a spec that names no files; fast from the second call."""
+    return take_snapshot(spec, Path("/"))
 
 
 def take_snapshot(spec: ImageSpec, root: Path) -> Snapshot:

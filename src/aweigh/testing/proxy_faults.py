@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from aweigh.testing.exchange import END, chain, first, split_head
+from aweigh.testing.exchange import END, PIECE, chain, first, split_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +58,11 @@ class Answer:
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
         exchange.writer.write("\r\n".join(lines).encode("latin-1") + END)
-        if exchange.received is None or exchange.received.method != "HEAD":
-            exchange.writer.write(self.body)
+        if exchange.received is not None and exchange.received.method == "HEAD":
+            return
+        for start in range(0, len(self.body), PIECE):
+            exchange.writer.write(self.body[start : start + PIECE])
+            await exchange.writer.drain()
 
 
 @dataclass(frozen=True, slots=True)

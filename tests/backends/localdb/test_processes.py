@@ -20,6 +20,10 @@ from tests.backends.localdb.support import (
     record,
     start,
 )
+from tests.services import setting
+
+# `make soak` asks for a thousand.
+KILL_ROUNDS = int(setting("AWEIGH_KILL_ROUNDS") or 20)
 
 
 def kept(path: Path) -> set[str]:
@@ -43,24 +47,30 @@ def test_eight_processes_lose_nothing(tmp_path: Path) -> None:
     assert not list(path.glob("*.corrupt-*"))
 
 
+@pytest.mark.timeout(3600)  # for `make soak`
 def test_killed_processes_lose_nothing_acknowledged(tmp_path: Path) -> None:
-    """20 rounds of kill -9 in the middle of writing: whole transactions, none lost."""
+    """Four writers are killed in the middle, again and again: none lost, all whole."""
     dice = Random(11)  # noqa: S311
     path = tmp_path / "c"
     acknowledged = set()
-    for number in range(20):
-        program = start("write", path, f"k{number}", "100000")
-        assert program.stdout is not None
-        assert program.stdout.readline() == "ready\n"
-        threading.Timer(dice.random() * 0.08, program.kill).start()
-        code, out, _ = finish(program)
-        assert code == -signal.SIGKILL
-        whole = out[: out.rfind("\n") + 1]
-        acknowledged |= {line.split()[0] for line in whole.splitlines()}
+    for number in range(KILL_ROUNDS):
+        names = [f"k{number}-{writer}" for writer in range(4)]
+        programs = [start("write", path, name, "100000") for name in names]
+        for program in programs:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "ready\n"
+        for program in programs:
+            threading.Timer(dice.random() * 0.08, program.kill).start()
+        for program in programs:
+            code, out, _ = finish(program)
+            assert code == -signal.SIGKILL
+            whole = out[: out.rfind("\n") + 1]
+            acknowledged |= {line.split()[0] for line in whole.splitlines()}
     keys = kept(path)
-    assert len(acknowledged) > 20
+    assert len(acknowledged) > KILL_ROUNDS
     assert {record_key(f"{name}-{p}") for name in acknowledged for p in "ab"} <= keys
     assert len(keys) % 2 == 0  # a and b of one name come together
+    assert not list(path.glob("*.corrupt-*"))
 
 
 async def test_foreign_writer_is_waited_for_and_then_done_without(

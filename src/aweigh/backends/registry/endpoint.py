@@ -13,7 +13,7 @@ from aweigh.oci.reference import DOCKER_HUB
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Endpoint", "candidates", "is_inside", "is_loopback"]
+__all__ = ["Endpoint", "candidates", "is_inside", "is_loopback", "may_name"]
 
 # Docker Hub is one registry by name and another by address.
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
@@ -60,12 +60,24 @@ def is_loopback(url: URL) -> bool:
     return url.host == "localhost" if address is None else address.is_loopback
 
 
-def is_inside(url: URL) -> bool:
-    """Tell whether a URL names a private, link-local or loopback address.
+def may_name(endpoint: Endpoint, url: URL) -> bool:
+    """Tell whether a registry may send us to this address, with or without secrets.
 
-    Only literal addresses and ``localhost`` are recognised: a name may resolve to
-    anything, but then the certificate has to match it.
+    No registry leads into our network from outside, and none to link-local addresses,
+    where clouds answer questions about the machine. Only literal addresses and
+    ``localhost`` are recognised: a name may resolve to anything, but then the
+    certificate has to match it.
     """
+    if url.host == endpoint.origin.host:
+        return True
+    address = _address(url)
+    if address is not None and address.is_link_local:
+        return False
+    return is_inside(endpoint.origin) or not is_inside(url)
+
+
+def is_inside(url: URL) -> bool:
+    """Tell whether a URL names a private, link-local or loopback address."""
     address = _address(url)
     return url.host == "localhost" if address is None else not address.is_global
 

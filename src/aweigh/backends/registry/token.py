@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from aweigh.backends.registry.body import read_bounded
-from aweigh.backends.registry.endpoint import is_inside, is_loopback
+from aweigh.backends.registry.endpoint import is_loopback, may_name
 from aweigh.backends.registry.faults import refusal
 from aweigh.backends.registry.message import Answer, Request
 from aweigh.errors import AuthenticationError, RegistryError
@@ -159,8 +159,8 @@ def checked_realm(endpoint: Endpoint, text: str) -> URL:
     """Return the token service's URL, if a password may go there.
 
     Raises:
-        AuthenticationError: It is not https though the registry is, or an address
-            inside our network that a registry outside names.
+        AuthenticationError: It is not https though the registry is, an address inside
+            our network that a registry outside names, or a link-local one.
     """
     try:
         realm = URL(text)
@@ -173,7 +173,7 @@ def checked_realm(endpoint: Endpoint, text: str) -> URL:
         endpoint.plain and (is_loopback(realm) or not is_loopback(endpoint.origin))
     ):
         raise _refused_realm(endpoint, "it is not https")
-    if is_inside(realm) and not is_inside(endpoint.origin):
+    if not may_name(endpoint, realm):
         raise _refused_realm(endpoint, "it is inside the private network")
     return realm
 

@@ -12,7 +12,7 @@ from yarl import URL
 
 from aweigh.backends.registry.body import read_bounded
 from aweigh.backends.registry.challenge import read_challenges
-from aweigh.backends.registry.endpoint import candidates, is_inside
+from aweigh.backends.registry.endpoint import candidates, may_name
 from aweigh.backends.registry.faults import (
     TRANSIENT,
     patience,
@@ -257,8 +257,8 @@ def leads_to(endpoint: Endpoint, base: URL, place: str, request: Request) -> URL
     """Return where a Location leads, if we may go there.
 
     Raises:
-        RegistryError: It is no URL, leads from https to http, or from a registry
-            outside to an address inside our network.
+        RegistryError: It is no URL, leads from https to http, from a registry outside
+            to an address inside our network, or to a link-local one.
     """
     try:
         url = base.join(URL(place, encoded=True))
@@ -269,7 +269,7 @@ def leads_to(endpoint: Endpoint, base: URL, place: str, request: Request) -> URL
         raise _misled(request, "a Location that is no URL of a web service")
     if url.scheme == "http" and (base.scheme == "https" or not endpoint.plain):
         raise _misled(request, f"a Location without https, on {url.host}")
-    if is_inside(url) and not is_inside(endpoint.origin):
+    if not may_name(endpoint, url):
         raise _misled(request, "a Location inside the private network")
     return url.with_fragment(None)
 

@@ -1,0 +1,457 @@
+"""Nothing that is not so: random histories against a model that knows the truth.
+
+The registry and the store are dictionaries that the machine changes behind the
+library's back; the local database is a real one, dropped without closing and opened
+anew in between. The library may be slow, and it may raise. It never
+
+- returns an image or a bundle that does not exist, unless it says that it is recalled,
+  and either its row is within its fresh window or a warning says that nobody could be
+  asked;
+- returns another digest than the one that was confirmed or made under this name;
+- answers for files as they were before an edit;
+- builds or uploads when nobody could say that it is needed.
+"""
+
+import asyncio
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Coroutine
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+)
+
+from aweigh.backends.localdb import LocalDB, open_localdb
+from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.upload import BundlePolicy, BundleUploader
+from aweigh.concurrency.single_flight import SingleFlight
+from aweigh.errors import AweighError
+from aweigh.events import Warned
+from aweigh.image.checker import Absent, Present, Unknown, Verdict
+from aweigh.image.ensure import ImageEnsurer
+from aweigh.image.image import Image
+from aweigh.image.job import Destination
+from aweigh.image.recall import ImagePolicy
+from aweigh.image.spec import ImageSpec
+from aweigh.memory import Table
+from aweigh.oci import Digest, Index, Reference, parse_manifest
+from aweigh.oci.descriptor import Descriptor
+from aweigh.oci.manifest import OCI_INDEX
+from aweigh.oci.platform import Platform
+from aweigh.testing.doubles import (
+    FakeBuilder,
+    FakeClock,
+    FakeToolBox,
+    RecordingListener,
+)
+from aweigh.testing.store import MemoryStore
+from tests.faults.doubles import Registry, RegistryDouble
+
+T = TypeVar("T")
+
+FRESH, TTL = 60.0, 600.0
+STEPS = (1.0, 59.0, 62.0, 300.0, 599.0, 601.0, 10**6, -1.0, -59.0, -61.0, -500.0, -1e6)
+AMD64, ARM64 = "linux/amd64", "linux/arm64"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the library may know of a name: what was confirmed last, and when."""
+
+    digest: str
+    at: float
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it may be an answer without a question."""
+        return 0 <= now - self.at <= FRESH
+
+    def is_usable(self, now: float) -> bool:
+        """Whether it may be one when nobody answers; a row from the future is one."""
+        return now - self.at <= TTL
+
+
+class World(RuleBasedStateMachine):
+    """What both machines share: a clock, a loop, and a database that can be lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # In memory where there is such a place: the disk's patience is not the subject.
+        place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        self.folder = Path(tempfile.mkdtemp(prefix="aweigh-truth-", dir=place))
+        self.root = self.folder / "root"
+        self.root.mkdir()
+        self.cache = self.folder / "cache"
+        self.loop = asyncio.new_event_loop()
+        self.clock = FakeClock()
+        self.heard = RecordingListener()
+        self.databases: list[Any] = []
+        self.rows: dict[str, Row] = {}
+        self.db = self.opened()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something in the machine's own loop."""
+        return self.loop.run_until_complete(work)
+
+    def opened(self) -> LocalDB:
+        """Open the database; whatever was open stays so, as after a crash."""
+        context = open_localdb(
+            self.cache, listener=self.heard, clock=self.clock, prune_probability=0.1
+        )
+        self.databases.append(context)
+        return self.run(context.__aenter__())
+
+    def wire(self) -> None:
+        """Make what a new process makes."""
+        raise NotImplementedError
+
+    def could_not_ask(self, since: int) -> bool:
+        """Whether a warning since then says that an answer is not verified."""
+        return any(
+            isinstance(event, Warned)
+            and (
+                "could not be verified" in event.message
+                or "cannot ask" in event.message
+            )
+            for event in self.heard.events[since:]
+        )
+
+    @initialize()
+    def begin(self) -> None:
+        """Start the first process."""
+        self.wire()
+
+    @rule(seconds=st.sampled_from(STEPS))
+    def clock_jumps(self, seconds: float) -> None:
+        """Time passes, or somebody sets the clock."""
+        self.clock.advance(seconds)
+
+    @rule()
+    def crash(self) -> None:
+        """The process is gone without closing anything; another one starts."""
+        self.db = self.opened()
+        self.wire()
+
+    @rule(table=st.sampled_from(tuple(Table)), plausible=st.booleans())
+    def damage(self, table: Table, plausible: bool) -> None:  # noqa: FBT001
+        """Somebody writes into the database, and a new process finds that."""
+        path = self.cache / "aweigh-v1.db"
+        if not path.exists():
+            return
+        with closing(sqlite3.connect(path, timeout=5)) as connection, connection:
+            for key, value in connection.execute(
+                f"SELECT key, value FROM {table}"  # noqa: S608 - an enum
+            ).fetchall():
+                other = (
+                    re.sub(rb'("digest": ?"sha256:)..', rb"\g<1>00", value)
+                    if plausible
+                    else value[::-1]
+                )
+                connection.execute(
+                    f"UPDATE {table} SET value = ? WHERE key = ?",  # noqa: S608
+                    (other, key),
+                )
+        self.crash()
+
+    @rule(name=st.sampled_from(("a.py", "b.py")), text=st.sampled_from("123"))
+    def edit(self, name: str, text: str) -> None:
+        """Somebody edits a file; the size never tells."""
+        (self.root / name).write_text(text)
+
+    @rule(name=st.sampled_from(("b.py", "c.py")))
+    def remove(self, name: str) -> None:
+        """Somebody deletes a file."""
+        (self.root / name).unlink(missing_ok=True)
+
+    def content(self) -> tuple[tuple[str, str], ...]:
+        """Return the files as they are."""
+        return tuple(
+            sorted((path.name, path.read_text()) for path in self.root.iterdir())
+        )
+
+    def teardown(self) -> None:
+        """Close everything; a database that was damaged closes as well."""
+        for context in self.databases:
+            self.run(context.__aexit__(None, None, None))
+        self.run(self.loop.shutdown_asyncgens())
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+
+class Images(World):
+    """Ensuring images while registry, clock, files and database change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.root / "a.py").write_text("1")
+        self.registry = Registry()
+        self.builder = FakeBuilder(self.registry)
+        self.last: dict[str, Image] = {}
+        self.tags: dict[object, str] = {}
+        self.forged = 0
+
+    def wire(self) -> None:
+        """Make the ensurer of a new process."""
+        self.ensurer = ImageEnsurer(
+            destination=Destination(registry="r.example/acme"),
+            policy=ImagePolicy(fresh_for=FRESH, ttl=TTL),
+            toolbox=FakeToolBox(RegistryDouble(self.registry), self.builder),
+            flights=SingleFlight[Image](),
+            locks=self.cache / "locks",
+            listener=self.heard,
+            clock=self.clock,
+        )
+
+    @rule(
+        which=st.sampled_from(("plain", "files")),
+        platforms=st.sampled_from(((AMD64,), (ARM64,), (AMD64, ARM64))),
+    )
+    def ensure(self, which: str, platforms: tuple[str, ...]) -> None:
+        """Ensure an image, and hold what comes back against the truth."""
+        spec = ImageSpec(which, base="base.example/python:3")
+        if which == "files":
+            spec = spec.with_files(".", "/app")
+        since, asked = len(self.heard.events), len(self.registry.log)
+        built, failed = len(self.builder.requests), self.registry.failed
+        down = self.registry.down
+        job = self.run(self.ensurer.plan(spec, root=self.root, platforms=platforms))
+        name = str(job.reference)
+        self.check_name(which, name)
+        try:
+            image = self.run(
+                self.ensurer.ensure(
+                    spec, root=self.root, memory=self.db, platforms=platforms
+                )
+            )
+        except AweighError:
+            image = None
+            assert self.registry.failed > failed, "it raised although all answered"
+        verdicts = self.registry.log[asked:]
+        if len(self.builder.requests) > built:
+            assert verdicts[-1][1] is Absent, "it built without being told to"
+        if any(asked.digest and said is Absent for asked, said in verdicts):
+            self.rows.pop(name, None)
+        if image is None:
+            return
+        assert str(image.reference) == name
+        assert set(map(Platform.parse, platforms)) <= self.platforms(image)
+        if image.origin == "recalled":
+            last = verdicts[-1][1] if verdicts else None
+            self.check_recalled(image, last, warned=self.could_not_ask(since))
+        else:
+            assert not down
+            assert self.registry.points_at(image.reference) == str(image.digest)
+            assert (image.origin == "built") == (len(self.builder.requests) > built)
+            self.rows[name] = Row(str(image.digest), self.clock.now)
+        self.last[name] = image
+
+    def check_recalled(
+        self, image: Image, last: type[Verdict] | None, *, warned: bool
+    ) -> None:
+        """A recalled image is the one that was confirmed last, and may be one now."""
+        name, digest = str(image.reference), str(image.digest)
+        row = self.rows.get(name)
+        assert row is not None, "it recalls what was never confirmed, or is gone"
+        assert digest == row.digest
+        if last is None:
+            assert row.is_fresh(self.clock.now), "it trusts a row that is not fresh"
+        elif last is Unknown:
+            assert warned, "it did not say that nobody could be asked"
+            assert row.is_usable(self.clock.now)
+        else:
+            assert last is Present
+            assert self.registry.holds(image.reference, digest)
+            self.rows[name] = Row(digest, self.clock.now)
+
+    def check_name(self, which: str, name: str) -> None:
+        """Equal files are one image, others another."""
+        wanted = (which, self.content() if which == "files" else ())
+        assert self.tags.setdefault(wanted, name) == name
+        assert len(set(self.tags.values())) == len(self.tags)
+
+    def platforms(self, image: Image) -> frozenset[Platform]:
+        """Return the platforms that a digest stands for, deleted or not."""
+        content, media_type = self.registry.ever[str(image.digest)]
+        document = parse_manifest(content, media_type)
+        assert isinstance(document, Index)
+        return document.platforms
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.last))
+    def delete(self, data: st.DataObject) -> None:
+        """Somebody deletes an image in the registry."""
+        self.registry.delete(self.chosen(data).reference)
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.last))
+    def move_tag(self, data: st.DataObject) -> None:
+        """Somebody else pushes another image under the tag."""
+        self.forged += 1
+        config = Digest.of(str(self.forged).encode())
+        entry = Descriptor(
+            media_type="application/vnd.oci.image.manifest.v1+json",
+            digest=config,
+            size=self.forged,
+            platform=Platform.parse(AMD64),
+        )
+        content = Index(manifests=(entry,)).to_bytes()
+        registry = self.registry
+        before = registry.down, registry.dies_after, registry.hiccups
+        registry.down, registry.dies_after, registry.hiccups = False, None, 0
+        self.run(registry.put_manifest(self.chosen(data).reference, content, OCI_INDEX))
+        registry.down, registry.dies_after, registry.hiccups = before
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.last))
+    def invalidate(self, data: st.DataObject) -> None:
+        """A flow has noticed that it is not there."""
+        image = self.chosen(data)
+        self.run(self.ensurer.forget(image, self.db))
+        self.rows.pop(str(image.reference), None)
+
+    @rule(down=st.booleans())
+    def registry_answers(self, down: bool) -> None:  # noqa: FBT001
+        """The registry goes away, or comes back."""
+        self.registry.down, self.registry.dies_after = down, None
+
+    @rule(answers=st.integers(1, 6))
+    def registry_dies_soon(self, answers: int) -> None:
+        """The registry goes away in the middle of the work."""
+        self.registry.dies_after = answers
+
+    @rule(requests=st.integers(1, 3))
+    def registry_hiccups(self, requests: int) -> None:
+        """The next requests fail, those after them do not."""
+        self.registry.hiccups = requests
+
+    def chosen(self, data: st.DataObject) -> Image:
+        """Choose one of the images that were returned."""
+        name: str = data.draw(st.sampled_from(sorted(self.last)))
+        return self.last[name]
+
+
+class Store(MemoryStore):
+    """A store; asking for what is not there is an answer, too."""
+
+    @property
+    def asked(self) -> int:
+        """How often anything was asked of it."""
+        return self.requests.total()
+
+
+class Bundles(World):
+    """Uploading a directory while store, clock, files and database change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.root / "a.py").write_text("1")
+        self.store = Store()
+        self.digests: dict[object, str] = {}
+
+    def wire(self) -> None:
+        """Make the uploader of a new process."""
+
+        async def opened() -> Store:
+            return self.store
+
+        self.uploader = BundleUploader(
+            store=opened,
+            store_url=self.store.url,
+            policy=BundlePolicy(fresh_for=FRESH, ttl=TTL),
+            listener=self.heard,
+            clock=self.clock,
+            locks=self.cache / "locks",
+        )
+
+    async def uploaded(self) -> Bundle:
+        """Upload and remember, as a session does."""
+        bundle, records = await self.uploader.upload(
+            self.root, memory=self.db, size_limit=None
+        )
+        await self.db.remember(records)
+        return bundle
+
+    @rule()
+    def upload(self) -> None:
+        """Upload the directory, and hold what comes back against the truth."""
+        since, asked = len(self.heard.events), self.store.asked
+        before = set(self.store.objects)
+        try:
+            bundle = self.run(self.uploaded())
+        except AweighError:
+            assert self.store.down, "it raised although the store answers"
+            return
+        finally:
+            assert before <= set(self.store.objects)
+        digest = str(bundle.digest)
+        assert self.digests.setdefault(self.content(), digest) == digest
+        assert len(set(self.digests.values())) == len(self.digests)
+        there = self.is_there(bundle.digest.hex)
+        if bundle.origin != "recalled":
+            assert there
+            assert not self.store.down
+            assert (bundle.origin == "uploaded") == (before < set(self.store.objects))
+            self.rows[digest] = Row(digest, self.clock.now)
+            return
+        row = self.rows.get(digest)
+        assert row is not None, "it recalls what was never confirmed"
+        if self.store.asked == asked:
+            assert row.is_fresh(self.clock.now), "it trusts a row that is not fresh"
+        elif self.store.down:
+            assert self.could_not_ask(since)
+            assert row.is_usable(self.clock.now)
+        else:
+            assert there
+            self.rows[digest] = Row(digest, self.clock.now)
+
+    def is_there(self, digest: str) -> bool:
+        """Whether the store holds all of a bundle."""
+        held = {name for name in self.store.objects if digest in name}
+        return len(held) == 2
+
+    @rule(part=st.sampled_from(("pack", "manifest", "")))
+    def delete(self, part: str) -> None:
+        """Somebody deletes objects from the store."""
+        for name in [name for name in self.store.objects if part in name]:
+            del self.store.objects[name]
+
+    @rule(down=st.booleans())
+    def store_answers(self, down: bool) -> None:  # noqa: FBT001
+        """The store goes away, or comes back."""
+        self.store.down = down
+
+
+def _machine(machine: type[World], examples: int) -> Any:
+    case = machine.TestCase
+    case.settings = settings(
+        max_examples=examples, stateful_step_count=40, deadline=None
+    )
+    return case
+
+
+TestImages = _machine(Images, 80)
+TestBundles = _machine(Bundles, 80)
+
+
+def test_the_machines_know_a_lie_when_they_see_one() -> None:
+    """A row beyond its window is neither fresh nor usable; one of the future is not."""
+    row = Row("sha256:0", 100.0)
+    assert [row.is_fresh(now) for now in (99.0, 100.0, 160.0, 161.0)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert [row.is_usable(now) for now in (700.0, 701.0)] == [True, False]
+    assert Reference.parse("r.example/a:b").tag == "b"
