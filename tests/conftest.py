@@ -1,5 +1,6 @@
 """Fixtures for the real services, and the count of tests that use them."""
 
+import signal
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -13,6 +14,15 @@ from tests.services import Services, find_services, setting
 
 SETUP_HINT = "real services are not running: sudo .ci/setup"
 REAL_TESTS = pytest.StashKey[int]()
+
+
+def pytest_configure() -> None:
+    """Let tests interrupt their processes, also where ours ignores it.
+
+    A shell starts what it puts in the background with SIGINT ignored, and children
+    inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m real` chooses

@@ -35,8 +35,8 @@ def deadline(monkeypatch: pytest.MonkeyPatch) -> float:
 
 @pytest.fixture
 def engine_deadlines(monkeypatch: pytest.MonkeyPatch) -> Deadlines:
-    """Give the engine a second for anything it does."""
-    short = Deadlines(answer=1.0, build=1.0, push=1.0)
+    """Give the engine a second for an answer or a push, three for a build."""
+    short = Deadlines(answer=1.0, build=3.0, push=1.0)
     opening = functools.partial(engine_backend.open_engine, deadlines=short)
     monkeypatch.setattr(engine_backend, "open_engine", opening)
     return short

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import socket
 import time
 import tracemalloc
@@ -15,8 +16,13 @@ from aweigh import Image, open_session
 from aweigh.backends.registry import open_registry
 from aweigh.errors import EngineUnavailableError, RegistryUnavailableError
 from aweigh.events import BuildStarted, Retried, Warned, silent
-from aweigh.oci import Digest, Reference
-from aweigh.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX
+from aweigh.oci import Descriptor, Digest, Reference
+from aweigh.oci.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+)
 from aweigh.testing import FakeRegistry, FaultProxy
 from aweigh.testing.proxy_faults import (
     Answer,
@@ -205,6 +211,45 @@ async def test_row_21_writes_are_tried_again_too(
     image = await built.ensure()
     assert image.origin == "built"
     assert any("503" in retried.reason for retried in built.heard.of(Retried))
+
+
+async def test_row_21_a_blob_that_is_cut_is_sent_again(
+    scene: Scene, proxy: FaultProxy
+) -> None:
+    """21, upload cut in the middle, refused at its start: the blob arrives whole."""
+    content = os.urandom(3 << 20)
+    blob = Descriptor(
+        media_type=OCI_LAYER_GZIP, digest=Digest.of(content), size=len(content)
+    )
+    proxy.next(Answer(503), method="POST")
+    for after in (0, 2 << 20):
+        proxy.next(CutRequest(after), method="PUT", path="/blobs/uploads/")
+    reference = Reference.parse(f"{scene.settings.registry}/app:1")
+    async with open_session(scene.settings, listener=scene.heard) as session:
+        client = await session.backends.registry()  # type: ignore[attr-defined]
+        assert await client.push_blob(reference, blob, content)
+        assert await client.read_blob(reference, blob) == content
+    assert len(scene.heard.of(Retried)) >= 2
+
+
+async def test_row_21_a_transfer_that_broke_late_is_made_again(
+    scene: Scene,
+    proxy: FaultProxy,
+    deadline: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """21, cut after a long transfer: how long it took does not count against it."""
+    assert deadline
+    monkeypatch.setattr("aweigh.backends.registry.uploads._LONGEST_WAIT", 0.0)
+    content = b"a layer of many gigabytes"
+    blob = Descriptor(
+        media_type=OCI_LAYER_GZIP, digest=Digest.of(content), size=len(content)
+    )
+    proxy.next(Hang(), method="PUT", path="/blobs/uploads/")
+    reference = Reference.parse(f"{scene.settings.registry}/app:1")
+    async with open_session(scene.settings) as session:
+        client = await session.backends.registry()  # type: ignore[attr-defined]
+        assert await client.push_blob(reference, blob, content)
 
 
 async def test_row_21_a_write_that_fails_has_all_causes(

@@ -36,7 +36,7 @@ from aweigh.backends.localdb import LocalDB, open_localdb
 from aweigh.bundle.bundle import Bundle
 from aweigh.bundle.upload import BundlePolicy, BundleUploader
 from aweigh.concurrency.single_flight import SingleFlight
-from aweigh.errors import AweighError
+from aweigh.errors import AweighError, StoreError
 from aweigh.events import Warned
 from aweigh.image.checker import Absent, Present, Unknown, Verdict
 from aweigh.image.ensure import ImageEnsurer
@@ -45,7 +45,7 @@ from aweigh.image.job import Destination
 from aweigh.image.recall import ImagePolicy
 from aweigh.image.spec import ImageSpec
 from aweigh.memory import Table
-from aweigh.oci import Digest, Index, Reference, parse_manifest
+from aweigh.oci import Digest, Index, parse_manifest
 from aweigh.oci.descriptor import Descriptor
 from aweigh.oci.manifest import OCI_INDEX
 from aweigh.oci.platform import Platform
@@ -342,12 +342,37 @@ class Images(World):
 
 
 class Store(MemoryStore):
-    """A store; asking for what is not there is an answer, too."""
+    """A store that can fail in the middle of the work.
 
-    @property
-    def asked(self) -> int:
-        """How often anything was asked of it."""
-        return self.requests.total()
+    Attributes:
+        dies_after: How many requests it still answers; None for any number.
+        failed: How many requests had no answer.
+        lacked: The objects that it said it does not have.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dies_after: int | None = None
+        self.failed = 0
+        self.lacked: list[str] = []
+
+    async def head(self, name: str, /) -> int | None:
+        """Return an object's size, or None."""
+        size = await super().head(name)
+        if size is None:
+            self.lacked.append(name)
+        return size
+
+    async def _request(self, kind: str) -> None:
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                self.down, self.dies_after = True, None
+        try:
+            await super()._request(kind)
+        except StoreError:
+            self.failed += 1
+            raise
 
 
 class Bundles(World):
@@ -385,30 +410,36 @@ class Bundles(World):
     @rule()
     def upload(self) -> None:
         """Upload the directory, and hold what comes back against the truth."""
-        since, asked = len(self.heard.events), self.store.asked
-        before = set(self.store.objects)
+        store = self.store
+        since, asked = len(self.heard.events), store.requests.total()
+        failed, lacked = store.failed, len(store.lacked)
+        down, before = store.down, set(store.objects)
         try:
             bundle = self.run(self.uploaded())
         except AweighError:
-            assert self.store.down, "it raised although the store answers"
+            bundle = None
+            assert store.failed > failed, "it raised although all was answered"
+        assert before <= set(store.objects)
+        if store.failed == failed or bundle is None:
+            for name in store.lacked[lacked:]:
+                self.rows.pop(f"sha256:{name.split('/')[1]}", None)
+        if bundle is None:
             return
-        finally:
-            assert before <= set(self.store.objects)
         digest = str(bundle.digest)
         assert self.digests.setdefault(self.content(), digest) == digest
         assert len(set(self.digests.values())) == len(self.digests)
         there = self.is_there(bundle.digest.hex)
         if bundle.origin != "recalled":
             assert there
-            assert not self.store.down
-            assert (bundle.origin == "uploaded") == (before < set(self.store.objects))
+            assert not down
+            assert (bundle.origin == "uploaded") == (before < set(store.objects))
             self.rows[digest] = Row(digest, self.clock.now)
             return
         row = self.rows.get(digest)
-        assert row is not None, "it recalls what was never confirmed"
-        if self.store.asked == asked:
+        assert row is not None, "it recalls what was never confirmed, or is gone"
+        if store.requests.total() == asked:
             assert row.is_fresh(self.clock.now), "it trusts a row that is not fresh"
-        elif self.store.down:
+        elif store.failed > failed:
             assert self.could_not_ask(since)
             assert row.is_usable(self.clock.now)
         else:
@@ -429,7 +460,12 @@ class Bundles(World):
     @rule(down=st.booleans())
     def store_answers(self, down: bool) -> None:  # noqa: FBT001
         """The store goes away, or comes back."""
-        self.store.down = down
+        self.store.down, self.store.dies_after = down, None
+
+    @rule(answers=st.integers(1, 6))
+    def store_dies_soon(self, answers: int) -> None:
+        """The store goes away in the middle of the work."""
+        self.store.dies_after = answers
 
 
 def _machine(machine: type[World], examples: int) -> Any:
@@ -440,8 +476,8 @@ def _machine(machine: type[World], examples: int) -> Any:
     return case
 
 
-TestImages = _machine(Images, 80)
-TestBundles = _machine(Bundles, 80)
+TestImages = _machine(Images, 200)
+TestBundles = _machine(Bundles, 200)
 
 
 def test_the_machines_know_a_lie_when_they_see_one() -> None:
@@ -454,4 +490,3 @@ def test_the_machines_know_a_lie_when_they_see_one() -> None:
         False,
     ]
     assert [row.is_usable(now) for now in (700.0, 701.0)] == [True, False]
-    assert Reference.parse("r.example/a:b").tag == "b"

@@ -14,7 +14,6 @@ from aweigh.memory import Record, Table, record_key
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 NOBODY = 65534
-UNMEASURED = ["env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START"]
 
 
 def record(
@@ -72,14 +71,10 @@ def fill(path: Path, count: int, *, size: int = 200) -> list[Record]:
     return records
 
 
-def start(*arguments: str | Path, measured: bool = True) -> subprocess.Popen[str]:
-    """Start one of the programs.
-
-    Unmeasured, coverage leaves it alone: under its tracer in a subprocess, an
-    interrupted `asyncio.run` ends with CancelledError in place of KeyboardInterrupt.
-    """
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Start one of the programs."""
     return subprocess.Popen(
-        [*([] if measured else UNMEASURED), sys.executable, PROGRAMS, *arguments],
+        [sys.executable, PROGRAMS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

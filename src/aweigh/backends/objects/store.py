@@ -12,7 +12,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from aweigh.backends.objects.errors import knows_conditions, no_answer, translate
 from aweigh.backends.objects.parts import Feed, PartSizes, first_part
-from aweigh.concurrency.retry import retry
+from aweigh.concurrency.retry import RetryBudget, retry
 from aweigh.errors import BundleNotFoundError, StoreUnavailableError
 from aweigh.events import Retried
 
@@ -62,6 +62,7 @@ class ObjectStore:
         self._place = place
         self._listener = listener
         self._deadlines = deadlines
+        self._budget = RetryBudget()
 
     @property
     def url(self) -> str:
@@ -263,6 +264,7 @@ class ObjectStore:
             deadline=time.monotonic() + seconds,
             listener=self._listener,
             retryable=_passes,
+            budget=self._budget,
         )
 
     def _not_found(self, name: str) -> BundleNotFoundError:

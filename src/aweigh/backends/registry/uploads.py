@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -83,8 +84,9 @@ class Uploads:
             attempt,
             what=f"push {name} to {reference.name}",
             attempts=_ATTEMPTS,
-            # Attempts end by their own, moving deadlines; this bounds the waiting.
-            deadline=Deadline.after(_LONGEST_WAIT + self._allowed(descriptor)).ends,
+            # Attempts end by their own, moving deadlines, however long they take; what
+            # is waited in between is bounded by `_push_patience`.
+            deadline=math.inf,
             listener=self._listener,
             retryable=_push_patience,
             budget=self._transport.budget,
@@ -263,4 +265,5 @@ async def _check_size(source: bytes | Path, descriptor: Descriptor) -> None:
 def _push_patience(error: BaseException) -> float | None:
     if isinstance(error, RegistryError) and error.code in _SESSION_LOST:
         return 0.0
-    return patience(error)
+    wait = patience(error)
+    return None if wait is None or wait > _LONGEST_WAIT else wait
