@@ -52,6 +52,14 @@ def denied(code: str) -> bytes:
     return json.dumps({"errors": [{"code": code, "message": "no"}]}).encode()
 
 
+@pytest.fixture(autouse=True)
+async def _no_task_survives() -> AsyncIterator[None]:
+    """Find out when a session left something running."""
+    before = asyncio.all_tasks()
+    yield
+    assert not asyncio.all_tasks() - before - {asyncio.current_task()}
+
+
 # Row 17: 401, 403
 
 
@@ -640,15 +648,6 @@ async def test_rows_17_to_27_a_fault_is_no_news_about_a_remembered_image(
     assert len(scene.heard.of(Warned)) == 1
     proxy.clear()
     assert (await scene.ensure()).verified_at == scene.clock.now
-
-
-@pytest.fixture(autouse=True)
-async def _no_task_survives() -> AsyncIterator[None]:
-    """Find out when a session left something running."""
-    before = asyncio.all_tasks()
-    yield
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    assert not [task for task in left if "FaultProxy" not in repr(task)]
 
 
 async def layers(scene: Scene, image: Image) -> list[Digest]:
