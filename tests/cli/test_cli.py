@@ -1,5 +1,6 @@
 """The command: data on stdout, exit codes, errors with hints."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from aweigh.backends.localdb import open_localdb
+from aweigh.events import silent
+from aweigh.memory import Record, Table, record_key
 from aweigh.settings import environment
 from tests.cli.conftest import Run
 from tests.services import Services
@@ -137,6 +141,25 @@ def test_doctor(run: Run, services: Services, repository: str, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     blocked = run("doctor", "--json", AWEIGH_CACHE_DIR=str(tmp_path / "file" / "x"))
     assert blocked.json["cache"]["ok"] is False
+
+
+async def test_doctor_notices_a_clock_that_went_back(run: Run, tmp_path: Path) -> None:
+    """Answers from the future are misses; the doctor says why."""
+    later = time.time() + 7200
+    ahead = Record(
+        table=Table.IMAGES,
+        key=record_key("x"),
+        value=b"x",
+        created_at=later,
+        verified_at=later,
+        expires_at=later + 60,
+    )
+    async with open_localdb(tmp_path / "cache", listener=silent) as db:
+        await db.remember([ahead])
+    done = await asyncio.to_thread(run, "doctor", "--json")
+    assert done.json["clock"]["ok"] is False
+    assert "behind" in done.json["clock"]["detail"]
+    assert done.code == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine import engine_info
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _LOW_DISK = 1024**3
+_CLOCK_SKEW = 60
 _PROBE = "aweigh-doctor/probe"
 
 
@@ -60,6 +62,7 @@ async def doctor(arguments: argparse.Namespace) -> int:
             await _looked("registry", lambda: _registry(backends, settings)),
             await _looked("store", lambda: _store(backends)),
             await _cache(settings),
+            await _clock(settings),
             _disk(settings),
         ]
     if arguments.json:
@@ -164,6 +167,21 @@ async def _cache(settings: Settings) -> Finding:
         ok=False,
         detail="; ".join(fault.message for fault in faults) or "keeps nothing",
         hint=faults[0].hint if faults else "set AWEIGH_CACHE_DIR to a local directory",
+    )
+
+
+async def _clock(settings: Settings) -> Finding:
+    """Compare the clock with what is remembered: time only goes forward."""
+    async with open_localdb(settings.cache_dir, listener=silent) as db:
+        rows = [row for table in Table for row in await db.rows(table)]
+    now = datetime.now(UTC)
+    ahead = max((row.verified_at - now.timestamp() for row in rows), default=0.0)
+    return Finding(
+        name="clock",
+        ok=ahead <= _CLOCK_SKEW,
+        detail=f"{now:%Y-%m-%d %H:%M:%S} UTC"
+        + (f", {ahead:.0f} s behind what is remembered" if ahead > _CLOCK_SKEW else ""),
+        hint="set the clock; if it is right now, run: aweigh cache clean",
     )
 
 
