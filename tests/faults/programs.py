@@ -84,7 +84,7 @@ async def crowd(base: str, nonce: str, specs: str, calls: str) -> None:
     while not all(task.done() for task in tasks):
         most = max(most, database_threads())
         await asyncio.sleep(0.005)
-    images = [str(task.result()) for task in tasks]
+    images = [str(task.result().reference) for task in tasks]
     origins = sorted({task.result().origin for task in tasks})
     say("crowd", images=len(set(images)), origins=origins, threads=most)
 

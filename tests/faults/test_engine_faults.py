@@ -9,12 +9,13 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiodocker.docker
 import pytest
 
-from aweigh import ImageSpec, Settings, open_session
+from aweigh import Image, ImageSpec, Settings, open_session
 from aweigh.backends.engine.client import Deadlines
 from aweigh.errors import EngineError, EngineUnavailableError, PushError
 from aweigh.events import BuildFinished
@@ -67,6 +68,20 @@ async def fails(scene: Scene, kind: type[EngineError]) -> EngineError:
     async with open_session(scene.settings, clock=scene.clock) as session:
         assert (await session.explain(scene.spec)).image.tier == "build"
     return caught.value
+
+
+@asynccontextmanager
+async def building(
+    scene: Scene, services: Services
+) -> AsyncIterator[tuple[asyncio.Task[Image], str]]:
+    """Start a build in an open session; yield it once its step sleeps, and for what."""
+    seconds = unique_seconds()
+    scene.spec = ImageSpec("app", base=services.base).with_run(f"sleep {seconds}")
+    async with open_session(scene.settings, clock=scene.clock) as session:
+        task = asyncio.create_task(session.ensure_image(scene.spec))
+        await eventually(lambda: running(seconds) or task.done())
+        assert running(seconds)
+        yield task, seconds
 
 
 # Row 33: no engine
@@ -162,15 +177,14 @@ async def test_row_34_an_engine_that_falls_silent_in_a_build(
     engine_deadlines: Deadlines,
 ) -> None:
     """34, hung mid-build: the idle deadline, and the step is cancelled."""
-    seconds = unique_seconds()
-    scene.spec = ImageSpec("app", base=services.base).with_run(f"sleep {seconds}")
     engine_proxy.always(Stall(300), path=BUILD)
-    task = asyncio.create_task(fails(scene, EngineUnavailableError))
-    await eventually(lambda: running(seconds) or task.done())
-    assert not task.done()
+    async with building(scene, services) as (task, seconds):
+        with pytest.raises(EngineUnavailableError) as caught:
+            await task
+        # Before the session, and its connections with it, is closed.
+        assert await eventually(lambda: not running(seconds)) < 1.5
     said = f"silent for {engine_deadlines.build:g} s (build)"
-    assert said in str(await task)
-    assert await eventually(lambda: not running(seconds)) < 1.5
+    assert said in str(caught.value)
 
 
 async def test_row_34_an_engine_that_falls_silent_in_a_push(
@@ -252,13 +266,10 @@ async def test_row_36_a_cancelled_build_stops_in_the_engine(
     scene: Scene, services: Services
 ) -> None:
     """36, cancelled build: the step is gone within a second or so, nothing is left."""
-    seconds = unique_seconds()
-    scene.spec = ImageSpec("app", base=services.base).with_run(f"sleep {seconds}")
-    task = asyncio.create_task(scene.ensure())
-    await eventually(lambda: running(seconds) or task.done())
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await eventually(lambda: not running(seconds)) < 1.5
+    async with building(scene, services) as (task, seconds):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await eventually(lambda: not running(seconds)) < 1.5
     async with open_session(scene.settings, clock=scene.clock) as session:
         assert (await session.explain(scene.spec)).image.tier == "build"

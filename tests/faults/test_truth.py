@@ -60,8 +60,12 @@ from tests.faults.doubles import Registry, RegistryDouble
 
 T = TypeVar("T")
 
-FRESH, TTL = 60.0, 600.0
-STEPS = (1.0, 59.0, 62.0, 300.0, 599.0, 601.0, 10**6, -1.0, -59.0, -61.0, -500.0, -1e6)
+# Rows up to a minute ahead of the clock are read: clocks of one machine differ little.
+FRESH, TTL, SKEW = 60.0, 600.0, 60.0
+# Nothing, within each of the windows, and the same backwards.
+STEPS = (0.0, 0.0, 1.0, 59.0, 62.0, 300.0, 601.0, 1e6, -1.0, -59.0, -61.0, -500.0, -1e6)
+# How many requests are still answered before everything is down.
+ANSWERS = (None, None, None, 1, 2, 3, 4, 5, 6)
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 
 
@@ -126,15 +130,16 @@ class World(RuleBasedStateMachine):
             for event in self.heard.events[since:]
         )
 
+    def refute(self, name: str) -> None:
+        """Its holder said that it is gone: a row that could be read is dropped."""
+        row = self.rows.get(name)
+        if row is not None and -SKEW <= self.clock.now - row.at <= TTL:
+            del self.rows[name]
+
     @initialize()
     def begin(self) -> None:
         """Start the first process."""
         self.wire()
-
-    @rule(seconds=st.sampled_from(STEPS))
-    def clock_jumps(self, seconds: float) -> None:
-        """Time passes, or somebody sets the clock."""
-        self.clock.advance(seconds)
 
     @rule()
     def crash(self) -> None:
@@ -215,10 +220,21 @@ class Images(World):
 
     @rule(
         which=st.sampled_from(("plain", "files")),
-        platforms=st.sampled_from(((AMD64,), (ARM64,), (AMD64, ARM64))),
+        platforms=st.sampled_from(((AMD64,), (AMD64,), (ARM64,), (AMD64, ARM64))),
+        seconds=st.sampled_from(STEPS),
+        answers=st.sampled_from(ANSWERS),
     )
-    def ensure(self, which: str, platforms: tuple[str, ...]) -> None:
-        """Ensure an image, and hold what comes back against the truth."""
+    def ensure(
+        self,
+        which: str,
+        platforms: tuple[str, ...],
+        seconds: float,
+        answers: int | None,
+    ) -> None:
+        """Time passes or jumps, and what comes back is held against the truth."""
+        self.clock.advance(seconds)
+        if answers is not None:
+            self.registry.dies_after = answers
         spec = ImageSpec(which, base="base.example/python:3")
         if which == "files":
             spec = spec.with_files(".", "/app")
@@ -241,7 +257,7 @@ class Images(World):
         if len(self.builder.requests) > built:
             assert verdicts[-1][1] is Absent, "it built without being told to"
         if any(asked.digest and said is Absent for asked, said in verdicts):
-            self.rows.pop(name, None)
+            self.refute(name)
         if image is None:
             return
         assert str(image.reference) == name
@@ -295,6 +311,14 @@ class Images(World):
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.last))
+    def delete_and_fall_silent(self, data: st.DataObject) -> None:
+        """An image is gone, the registry says so once, and then nothing more."""
+        self.delete(data)
+        self.clock.advance(FRESH + 1)
+        self.registry.down, self.registry.dies_after = False, 1
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.last))
     def move_tag(self, data: st.DataObject) -> None:
         """Somebody else pushes another image under the tag."""
         self.forged += 1
@@ -324,11 +348,6 @@ class Images(World):
     def registry_answers(self, down: bool) -> None:  # noqa: FBT001
         """The registry goes away, or comes back."""
         self.registry.down, self.registry.dies_after = down, None
-
-    @rule(answers=st.integers(1, 6))
-    def registry_dies_soon(self, answers: int) -> None:
-        """The registry goes away in the middle of the work."""
-        self.registry.dies_after = answers
 
     @rule(requests=st.integers(1, 3))
     def registry_hiccups(self, requests: int) -> None:
@@ -407,9 +426,12 @@ class Bundles(World):
         await self.db.remember(records)
         return bundle
 
-    @rule()
-    def upload(self) -> None:
-        """Upload the directory, and hold what comes back against the truth."""
+    @rule(seconds=st.sampled_from(STEPS), answers=st.sampled_from(ANSWERS))
+    def upload(self, seconds: float, answers: int | None) -> None:
+        """Time passes or jumps, and what comes back is held against the truth."""
+        self.clock.advance(seconds)
+        if answers is not None:
+            self.store.dies_after = answers
         store = self.store
         since, asked = len(self.heard.events), store.requests.total()
         failed, lacked = store.failed, len(store.lacked)
@@ -422,7 +444,7 @@ class Bundles(World):
         assert before <= set(store.objects)
         if store.failed == failed or bundle is None:
             for name in store.lacked[lacked:]:
-                self.rows.pop(f"sha256:{name.split('/')[1]}", None)
+                self.refute(f"sha256:{name.split('/')[1]}")
         if bundle is None:
             return
         digest = str(bundle.digest)
@@ -457,15 +479,17 @@ class Bundles(World):
         for name in [name for name in self.store.objects if part in name]:
             del self.store.objects[name]
 
+    @rule()
+    def delete_and_fall_silent(self) -> None:
+        """Everything is gone, the store says so once, and then nothing more."""
+        self.delete("")
+        self.clock.advance(FRESH + 1)
+        self.store.down, self.store.dies_after = False, 2
+
     @rule(down=st.booleans())
     def store_answers(self, down: bool) -> None:  # noqa: FBT001
         """The store goes away, or comes back."""
         self.store.down, self.store.dies_after = down, None
-
-    @rule(answers=st.integers(1, 6))
-    def store_dies_soon(self, answers: int) -> None:
-        """The store goes away in the middle of the work."""
-        self.store.dies_after = answers
 
 
 def _machine(machine: type[World], examples: int) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -242,6 +243,80 @@ async def test_it_stands_in_front_of_sockets_too(tmp_path: Path) -> None:
             proxy.next(CutResponse(after=0, reset=False))
         assert (proxy.connections, proxy.received) == (2, [])
     server.close()
+
+
+@pytest.fixture
+async def plain() -> AsyncIterator[tuple[FaultProxy, list[bytes]]]:
+    """Return a proxy in front of a server that keeps what it gets and is wordy."""
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"X-Old: 1\r\n\r\nhello")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with FaultProxy(f"{host}:{port}") as proxy:
+        yield proxy, got
+    server.close()
+
+
+Plain = tuple[FaultProxy, list[bytes]]
+
+
+async def send(proxy: FaultProxy, *pieces: bytes) -> bytes:
+    """Send pieces, one after the other, and an end; return the whole answer."""
+    host, _, port = proxy.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+
+
+async def test_a_head_may_come_in_pieces(plain: Plain) -> None:
+    """Heads are put together, and ask for the connection's end."""
+    proxy, got = plain
+    answer = await send(proxy, b"GET /a HT", b"TP/1.1\r\nConnection: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 100")
+    assert answer.endswith(b"hello")
+    assert got == [b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n"]
+    assert proxy.requests("GET", "^/a$")
+
+
+async def test_a_change_of_protocol_is_left_alone(plain: Plain) -> None:
+    """What asks for an upgrade keeps its connection."""
+    proxy, got = plain
+    head = b"POST /attach HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    await send(proxy, head)
+    assert got == [head]
+
+
+async def test_interim_answers_are_not_the_answer(plain: Plain) -> None:
+    """Faults that look at the head of the answer look at the last one."""
+    proxy, _ = plain
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    proxy.next(Rewrite({"X-Old": "2"}), Truncate(2), Damage(4), Damage(99))
+    assert await send(proxy, head) == b"HTTP/1.1 200 OK\r\nX-Old: 2\r\n\r\nhello"
+    assert (await send(proxy, head)).endswith(b"\r\n\r\nhe")
+    assert (await send(proxy, head)).endswith(b"\r\n\r\nhelln")
+    assert (await send(proxy, head)).endswith(b"\r\n\r\nhello")
+
+
+async def test_requests_without_an_end_reach_nobody(plain: Plain) -> None:
+    """A head that never ends is hung up on."""
+    proxy, got = plain
+    endless = b"GET / HTTP/1.1\r\nX: " + b"x" * (1 << 18)
+    with suppress(ConnectionError):
+        assert await send(proxy, endless) == b""
+    assert (got, proxy.received) == ([], [])
 
 
 async def test_nobody_behind_it_is_a_closed_connection(

@@ -86,9 +86,6 @@ class Exchange:
                 await asyncio.wait(
                     (sending, answering), return_when=asyncio.FIRST_COMPLETED
                 )
-                if sending.done() and not sending.result():
-                    # The service reads no more, and answers all the same.
-                    await asyncio.wait((answering,))
             finally:
                 for task in (sending, answering):
                     task.cancel()
@@ -148,16 +145,13 @@ async def _copy(
     pieces: Pieces,
     writer: asyncio.StreamWriter,
     pipe: Pipe | None,
-) -> bool:
-    """Pass pieces on; False when nobody takes them any more."""
+) -> None:
+    """Pass pieces on until they end or nobody takes them."""
     async with aclosing(pieces), aclosing(pipe(pieces) if pipe else pieces) as changed:
-        async for piece in changed:
-            writer.write(piece)
-            try:
+        with suppress(OSError):
+            async for piece in changed:
+                writer.write(piece)
                 await writer.drain()
-            except OSError:
-                return False
-    return True
 
 
 async def _pieces(reader: asyncio.StreamReader, first: bytes = b"") -> Pieces:
