@@ -92,6 +92,7 @@ class Session:
             ),
             flights=self._bundle_flights,
             locks=self._locks,
+            ours=(settings.cache_dir, settings.data_dir),
             listener=listener,
             clock=clock,
         )

@@ -16,6 +16,7 @@
     │   ├── EngineUnavailableError    it did not answer at all
     │   ├── BuildError           a step failed; carries the step and its last lines
     │   └── PushError            the engine could not push what it built
+    ├── ResolveError             no set of package versions fits
     ├── LockTimeoutError         another process held a lock for too long
     ├── WrongLoopError           something of one event loop was used in another
     ├── ChangedError             files kept changing while they were read
@@ -51,6 +52,7 @@ __all__ = [
     "PushError",
     "RegistryError",
     "RegistryUnavailableError",
+    "ResolveError",
     "SettingsError",
     "SpecError",
     "StoreError",
@@ -118,15 +120,22 @@ class UndecidedError(AweighError):
     Attributes:
         reference: The image that was asked for.
         reasons: What each checker said, by checker name.
+        refused: Whether credentials are the reason (CLI exit code 4).
     """
 
     def __init__(
-        self, reference: str, reasons: Mapping[str, str], *, hint: str
+        self,
+        reference: str,
+        reasons: Mapping[str, str],
+        *,
+        hint: str,
+        refused: bool = False,
     ) -> None:
         told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         super().__init__(f"cannot tell whether {reference} exists ({told})", hint=hint)
         self.reference = reference
         self.reasons = dict(reasons)
+        self.refused = refused
 
 
 class RegistryError(AweighError):
@@ -215,6 +224,18 @@ class BuildError(EngineError):
 
 class PushError(EngineError):
     """The engine could not push an image, or pushed another one than it built."""
+
+
+class ResolveError(AweighError):
+    """The packages of a spec could not be pinned.
+
+    Attributes:
+        requirement: The requirement that is the reason; empty when it is none.
+    """
+
+    def __init__(self, message: str, *, hint: str, requirement: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.requirement = requirement
 
 
 class LockTimeoutError(AweighError):

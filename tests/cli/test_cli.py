@@ -188,13 +188,18 @@ def test_errors_have_hints_and_codes(
         assert "hint: " in done.err
 
 
+@pytest.mark.parametrize("options", [(), ("--rebuild",)])
 def test_refused_credentials_have_their_own_code(
-    run: Run, project: Path, services: Services, tmp_path: Path
+    run: Run,
+    project: Path,
+    services: Services,
+    tmp_path: Path,
+    options: tuple[str, ...],
 ) -> None:
     """Exit code 4 tells scripts to log in; the message tells people how."""
     done = run(
         "ensure",
-        "--rebuild",
+        *options,
         cwd=project,
         AWEIGH_ENGINE=services.engine,
         AWEIGH_REGISTRY=f"{services.secure_registry}/t",

@@ -58,7 +58,11 @@ async def test_the_first_decisive_answer_counts(
     if deciding:
         assert verdict is verdicts[deciding[0]]
     else:
-        assert verdict == Unknown("c0: 429; c1: 429; c2: 429", "wait a minute")
+        assert verdict == Unknown(
+            "c0: 429; c1: 429; c2: 429",
+            "wait a minute",
+            reasons=(("c0", "429"), ("c1", "429"), ("c2", "429")),
+        )
     assert len(events) == asked
 
 
@@ -92,11 +96,14 @@ async def test_all_hints_are_kept_once() -> None:
         Saying("a", Unknown("timeout", "try again")),
         Saying("b", Unknown("no row")),
         Saying("c", Unknown("503", "try again")),
-        Saying("d", Unknown("401", "log in")),
+        Saying("d", Unknown("401", "log in", refused=True)),
     ]
     verdict = await FirstDecisive(checkers, silent).check(REFERENCE, PLATFORMS)
     assert verdict == Unknown(
-        "a: timeout; b: no row; c: 503; d: 401", "try again; log in"
+        "a: timeout; b: no row; c: 503; d: 401",
+        "try again; log in",
+        refused=True,
+        reasons=(("a", "timeout"), ("b", "no row"), ("c", "503"), ("d", "401")),
     )
 
 

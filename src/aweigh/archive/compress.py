@@ -8,6 +8,7 @@ in can show in the result.
 
 from __future__ import annotations
 
+import functools
 import os
 import zlib
 from collections import deque
@@ -19,9 +20,16 @@ import zstandard
 from aweigh.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["FRAME", "gunzip", "unzstd", "zstd_chunks", "zstd_format"]
+__all__ = [
+    "FRAME",
+    "gunzip",
+    "gzip_chunks",
+    "unzstd",
+    "zstd_chunks",
+    "zstd_format",
+]
 
 FRAME: Final = 4 << 20
 _PIECE: Final = 1 << 20
@@ -47,22 +55,44 @@ def zstd_chunks(
         threads: Frames compressed side by side; the processors when None. The
             result does not depend on it. Input of one frame starts no thread.
     """
+    yield from _in_parallel(chunks, functools.partial(_compress, level=level), threads)
+
+
+def gzip_chunks(
+    chunks: Iterable[bytes], *, level: int, threads: int | None = None
+) -> Iterator[bytes]:
+    """Compress a stream to gzip members of 4 MiB each (RFC 1952 lets them follow).
+
+    The headers hold no name and no time.
+
+    Args:
+        chunks: The input, in pieces of any size.
+        level: zlib's level, 1 is fast.
+        threads: Members compressed side by side; the processors when None. The
+            result does not depend on it.
+    """
+    yield from _in_parallel(chunks, functools.partial(_deflate, level=level), threads)
+
+
+def _in_parallel(
+    chunks: Iterable[bytes], compress: Callable[[bytes], bytes], threads: int | None
+) -> Iterator[bytes]:
     workers = threads or max(1, min(4, os.cpu_count() or 1))
     frames = _frames(chunks)
     first = next(frames, b"")
     second = next(frames, None)
     if second is None:
-        yield _compress(first, level)
+        yield compress(first)
         return
     waiting: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(workers, "aweigh-zstd") as pool:
+    with ThreadPoolExecutor(workers, "aweigh-compress") as pool:
         try:
-            waiting.append(pool.submit(_compress, first, level))
-            waiting.append(pool.submit(_compress, second, level))
+            waiting.append(pool.submit(compress, first))
+            waiting.append(pool.submit(compress, second))
             for frame in frames:
                 while len(waiting) > workers:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(_compress, frame, level))
+                waiting.append(pool.submit(compress, frame))
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -72,6 +102,11 @@ def zstd_chunks(
 def _compress(frame: bytes, level: int) -> bytes:
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     return compressor.compress(frame)
+
+
+def _deflate(frame: bytes, level: int) -> bytes:
+    deflate = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
+    return deflate.compress(frame) + deflate.flush()
 
 
 def _frames(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from aweigh.bundle.manifest import bundle_digest
 from aweigh.bundle.recall import KnownTree, tree_key
@@ -17,15 +20,17 @@ from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from aweigh.events import Listener
     from aweigh.oci.digest import Digest
     from aweigh.tree.scan import Tree
 
-__all__ = ["ScannedTree", "Scanner"]
+__all__ = ["ScannedTree", "Scanner", "bundle_rules"]
 
 _SPECIAL: Final = frozenset({"fifo", "socket", "device"})
+# What means something in a pattern.
+_MEANINGFUL: Final = re.compile(r"[\\*?\[\]!# ]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +63,6 @@ class Scanner:
     rules: Rules
     follow: bool
     size_limit: int | None
-
-    @classmethod
-    def of(
-        cls,
-        root: Path,
-        include: tuple[str, ...],
-        exclude: tuple[str, ...],
-        *,
-        follow: bool,
-        size_limit: int | None,
-    ) -> Self:
-        """Scan for a bundle: all of our rules, and not the marker of a fetched one."""
-        rules = Rules(include=include, exclude=(*exclude, f"/{MARKER}"))
-        return cls(root=root, rules=rules, follow=follow, size_limit=size_limit)
 
     def key(self) -> str:
         """Return the key under which this tree is remembered; blocking."""
@@ -125,3 +116,25 @@ class Scanner:
             if left_out
             else "name the directory that holds the code",
         )
+
+
+def bundle_rules(
+    root: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    ours: Iterable[Path] = (),
+) -> Rules:
+    """Return the rules for a bundle of a directory.
+
+    All built-in rules count; neither the marker of a fetched bundle nor directories of
+    our own go in: what an upload writes must not change the next one. Paths are
+    compared as they are written; no file system is asked.
+    """
+    start = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would ask it
+    own = [f"/{MARKER}"]
+    for directory in ours:
+        path = Path(os.path.abspath(directory))  # noqa: PTH100
+        if path != start and path.is_relative_to(start):
+            inside = _MEANINGFUL.sub(r"\\\g<0>", path.relative_to(start).as_posix())
+            own.append(f"/{inside}/")
+    return Rules(include=include, exclude=(*exclude, *own))

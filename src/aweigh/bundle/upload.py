@@ -12,7 +12,7 @@ from aweigh.bundle.bundle import Bundle, BundleUri, Origin
 from aweigh.bundle.delivery import Delivery, missing
 from aweigh.bundle.explain import BundlePlan
 from aweigh.bundle.recall import Age, BundlePolicy, KnownTree, bundle_key, recalled
-from aweigh.bundle.scanner import Scanner
+from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.bundle.store import StoreUrl
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.concurrency.single_flight import SingleFlight
@@ -21,7 +21,7 @@ from aweigh.events import BundleUploaded, Warned
 from aweigh.memory import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from aweigh.bundle.explain import Tier
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from aweigh.memory import Memory, Record
 
 __all__ = ["BundlePolicy", "BundleUploader"]
-
 
 _RESTARTS: Final = 3
 
@@ -53,6 +52,7 @@ class BundleUploader:
         clock: Callable[[], float] = time.time,
         flights: SingleFlight[Bundle] | None = None,
         locks: Path | None = None,
+        ours: Sequence[Path] = (),
     ) -> None:
         """Wire an uploader.
 
@@ -66,6 +66,7 @@ class BundleUploader:
             flights: Uploads under way in this process; None for those of this
                 uploader alone.
             locks: Directory of lock files between processes; None for no locks.
+            ours: Directories that we write to: no bundle has what is in them.
 
         Raises:
             SettingsError: The URL is not one of a store.
@@ -78,6 +79,7 @@ class BundleUploader:
         # Not `or`: one with nothing under way is empty, and so false.
         self._flights = SingleFlight[Bundle]() if flights is None else flights
         self._locks = locks
+        self._ours = tuple(ours)
 
     async def upload(
         self,
@@ -113,9 +115,8 @@ class BundleUploader:
         Cancelling leaves no half-written object and remembers nothing.
         """
         began = time.perf_counter()
-        scanner = Scanner.of(
-            root, include, exclude, follow=follow, size_limit=size_limit
-        )
+        rules = bundle_rules(root, include, exclude, self._ours)
+        scanner = Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
         key = await asyncio.to_thread(scanner.key)
         row = await memory.recall(Table.TREES, key)
         known = KnownTree.parse(row.value) if row else None
@@ -159,9 +160,8 @@ class BundleUploader:
             ChangedError: Files changed while they were read.
             TreeError: The tree is empty, too large, or has a file that cannot be read.
         """
-        scanner = Scanner.of(
-            root, include, exclude, follow=follow, size_limit=size_limit
-        )
+        rules = bundle_rules(root, include, exclude, self._ours)
+        scanner = Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
         row = await memory.recall(Table.TREES, await asyncio.to_thread(scanner.key))
         known = KnownTree.parse(row.value) if row else None
         scanned = await scanner.run(known, self._listener)

@@ -44,6 +44,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         AuthenticationError,
         AweighError,
         SettingsError,
+        UndecidedError,
     )
 
     command: Command = arguments.command
@@ -57,7 +58,8 @@ async def _run(arguments: argparse.Namespace) -> int:
         return USAGE
     except AweighError as error:
         print_error(error)
-        return FAILED
+        refused = isinstance(error, UndecidedError) and error.refused
+        return AUTHENTICATION if refused else FAILED
     except ExceptionGroup as group:
         for each in group.exceptions:
             if not isinstance(each, AweighError):

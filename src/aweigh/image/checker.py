@@ -51,10 +51,14 @@ class Unknown:
     Attributes:
         reason: Why there is no answer.
         hint: What the person can do about it.
+        refused: Whether the credentials are the reason.
+        reasons: Who said what, when several were asked: checker and reason.
     """
 
     reason: str
     hint: str = ""
+    refused: bool = False
+    reasons: tuple[tuple[str, str], ...] = ()
 
 
 Verdict = Present | Absent | Unknown
@@ -112,6 +116,8 @@ class FirstDecisive:
             "; ".join(
                 dict.fromkeys(said.hint for said in reasons.values() if said.hint)
             ),
+            refused=any(said.refused for said in reasons.values()),
+            reasons=tuple((name, said.reason) for name, said in reasons.items()),
         )
 
     def _tell(

@@ -198,25 +198,26 @@ class ImageEnsurer:
                     return image
                 case Absent():
                     return await self._build(job, memory)
-                case Unknown(reason, hint):
+                case Unknown():
                     if self._policy.offline or self._policy.on_unknown == "fail":
-                        raise self._undecided(job, reason, hint)
+                        raise self._undecided(job, verdict)
                     return await self._build(job, memory)
                 case _:
                     assert_never(verdict)
 
-    def _undecided(self, job: Job, reason: str, hint: str) -> UndecidedError:
+    def _undecided(self, job: Job, said: Unknown) -> UndecidedError:
         if self._policy.offline:
             return UndecidedError(
                 str(job.reference),
-                {"offline": f"only memory may be asked: {reason}"},
+                {"offline": f"only memory may be asked: {said.reason}"},
                 hint="run once without AWEIGH_OFFLINE, or switch it off",
             )
         way_out = "set AWEIGH_ON_UNKNOWN=build to build whenever nobody can say"
         return UndecidedError(
             str(job.reference),
-            {"checked": reason},
-            hint=f"{hint}; or {way_out}" if hint else way_out,
+            dict(said.reasons),
+            hint=f"{said.hint}; or {way_out}" if said.hint else way_out,
+            refused=said.refused,
         )
 
     async def _build(self, job: Job, memory: Memory) -> Image:

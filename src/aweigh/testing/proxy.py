@@ -40,10 +40,10 @@ class _Rule:
 class FaultProxy:
     """Stands on 127.0.0.1 in front of a service; use it as an async context manager.
 
-    Without faults it passes on what it gets. Each HTTP request has a connection of its
-    own to the service (and from the client, which is told to close it). What is no
-    plain HTTP, such as TLS, passes through; faults then take a whole connection, and
-    only those that are for every request.
+    Without faults (`aweigh.testing.proxy_faults` has them) it passes on what it gets.
+    Each HTTP request has a connection of its own to the service, and from the client,
+    which is told to close it. What is no plain HTTP, such as TLS, passes through;
+    faults then take a whole connection, and only those that are for every request.
 
     Example::
 

@@ -88,7 +88,7 @@ class RegistryChecker:
         """Find out what a 401 or 403 means: registries hide what is not there."""
         standing = self._client.standing(reference.registry)
         if standing == "rejected":
-            return Unknown(str(refused), refused.hint)
+            return Unknown(str(refused), refused.hint, refused=True)
         try:
             if standing == "known" and await self._client.can_push(reference):
                 return Absent(
@@ -97,7 +97,7 @@ class RegistryChecker:
             # Who may only read is refused the token a push needs, not the image.
             return await self._asked(reference, platforms, push=False)
         except AuthenticationError:
-            return Unknown(str(refused), refused.hint)
+            return Unknown(str(refused), refused.hint, refused=True)
         except AweighError as error:
             return Unknown(str(error), error.hint)
 

@@ -169,6 +169,22 @@ class RegistryClient:
             name=name or str(descriptor.digest),
         )
 
+    async def mount_blob(
+        self, reference: Reference, descriptor: Descriptor, mount_from: str
+    ) -> bool:
+        """Make a repository hold a blob of a neighbour without moving bytes.
+
+        Args:
+            reference: Whose repository shall hold it.
+            descriptor: The blob.
+            mount_from: A repository of the same registry that holds it.
+
+        Returns:
+            Whether it is there now; False when this registry, or this blob, cannot be
+            mounted and has to be pushed.
+        """
+        return await self._uploads.mount(reference, descriptor, mount_from)
+
     async def can_push(self, reference: Reference) -> bool:
         """Tell whether the registry would take a push, and leave nothing there.
 

@@ -94,6 +94,18 @@ class Uploads:
         self._listener(BlobPushed(layer=name, reused=not moved))
         return moved
 
+    async def mount(
+        self, reference: Reference, descriptor: Descriptor, mount_from: str
+    ) -> bool:
+        """Make the repository hold a neighbour's blob; return whether it does."""
+        answer = await self._mount(reference, descriptor, mount_from)
+        if answer is None or answer.status == _CREATED:
+            return answer is not None
+        place = answer.headers.get("Location")
+        if place is not None:
+            await self._cancel(self._start_request(reference, "", ()), place)
+        return False
+
     async def allowed(self, reference: Reference, deadline: Deadline) -> bool:
         """Tell whether we may push, by opening an upload and cancelling it."""
         request = self._start_request(reference, "", ())

@@ -1,0 +1,181 @@
+"""What a build does, in order: the steps of a spec and its planned Python layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from aweigh.image.order import Action, arrange, is_python
+from aweigh.image.plan import (
+    MOST_LAYERS,
+    MOST_PYTHON_LAYERS,
+    PythonLayer,
+    plan_layers,
+)
+from aweigh.image.steps import AptStep, EnvStep, FilesStep, RunStep, WorkdirStep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from aweigh.image.lock import Lock, LockedWheel
+    from aweigh.image.spec import ImageSpec
+    from aweigh.image.steps import Step
+
+__all__ = ["plan_build", "schedule"]
+
+# The environment, and the copy of the lock beside it.
+_OF_THE_ENVIRONMENT = 2
+# What uv reads while it downloads and builds.
+_READ_BY_UV = ("uv_", "ssl_", "netrc")
+
+
+def plan_build(
+    spec: ImageSpec, lock: Lock, *, base_layers: int
+) -> tuple[PythonLayer, ...]:
+    """Decide the Python layers of a whole image.
+
+    Run steps are barriers: what is installed between two of them is planned on its
+    own, and never again after the next. With ``optimize_layers=False`` each step is
+    one layer instead.
+
+    Args:
+        spec: What is wanted.
+        lock: What its steps install.
+        base_layers: Layers of the base.
+
+    Raises:
+        SpecError: The image would have too many layers.
+    """
+    if not spec.optimize_layers:
+        return tuple(_by_step(spec, lock))
+    segments = list(_segments(spec.steps, lock.wheels))
+    other = sum(map(_layers_of, spec.steps)) + _OF_THE_ENVIRONMENT
+    room = min(MOST_PYTHON_LAYERS, MOST_LAYERS - base_layers - other)
+    return tuple(
+        layer
+        for wheels in segments
+        for layer in plan_layers(
+            replace(lock, wheels=wheels),
+            base_layers=base_layers,
+            other_layers=other,
+            most=room // len(segments),
+        )
+    )
+
+
+def schedule(
+    spec: ImageSpec, layers: Sequence[PythonLayer] | None
+) -> list[Action | PythonLayer]:
+    """Put steps and layers in the order in which they are carried out.
+
+    Between two run steps: what the system needs, the Python layers, everything else.
+    The order of what is no Python step stays the user's. Installing a project itself
+    stays an action, for it is built from its directory.
+
+    Args:
+        spec: What is wanted.
+        layers: The plan; None leaves the Python steps as they are.
+    """
+    actions = arrange(spec.steps)
+    if layers is None:
+        return list(actions)
+    if not spec.optimize_layers:
+        return [item for action in actions for item in _in_place(action, layers)]
+    done: list[Action | PythonLayer] = []
+    for segment, found in groupby(actions, lambda one: _barrier(spec, one.number)):
+        held = [one for one in layers if _barrier(spec, _step(one)) == segment]
+        done += _settle(list(found), held)
+    return done
+
+
+def _settle(
+    actions: list[Action], layers: list[PythonLayer]
+) -> list[Action | PythonLayer]:
+    """Replace the Python steps of one segment by its layers."""
+    barrier = [action for action in actions if isinstance(action.step, RunStep)]
+    others = [action for action in actions if action not in barrier]
+    builds = any(not wheel.is_wheel for layer in layers for wheel in layer.wheels)
+    cut = _cut(others, layers, builds=builds)
+    ahead = [action for action in others[:cut] if not is_python(action.step)]
+    rest = [action for action in others if action not in ahead and not _planned(action)]
+    return [*barrier, *ahead, *layers, *rest]
+
+
+def _cut(
+    actions: list[Action], layers: list[PythonLayer], *, builds: bool
+) -> int:
+    """Count the actions that stay ahead of the layers.
+
+    These are system packages with all that was said before them, and what configures
+    downloads. Where something is built, everything before it may matter.
+    """
+    last = max(
+        (at for at, one in enumerate(actions) if is_python(one.step)), default=-1
+    )
+    needed = (
+        at
+        for at, action in enumerate(actions)
+        if isinstance(action.step, AptStep)
+        or (layers and at < last and (builds or _configures(action.step)))
+    )
+    return max(needed, default=-1) + 1
+
+
+def _configures(step: Step) -> bool:
+    """Whether uv may need a step to download: proxies, certificates, its own files."""
+    match step:
+        case EnvStep(variables):
+            names = [name.lower() for name, _ in variables]
+            return any(
+                name.startswith(_READ_BY_UV) or name.endswith("_proxy")
+                for name in names
+            )
+        case FilesStep(_, destination):
+            return destination == "/" or f"{destination}/".startswith("/etc/")
+        case _:
+            return False
+
+
+def _planned(action: Action) -> bool:
+    """Whether layers take an action's place; not the project of a project step."""
+    return is_python(action.step) and not _is_project(action)
+
+
+def _is_project(action: Action) -> bool:
+    return action.first_party and not isinstance(action.step, WheelStep)
+
+
+def _in_place(
+    action: Action, layers: Iterable[PythonLayer]
+) -> Iterator[Action | PythonLayer]:
+    """Put the layer of a step where the step was."""
+    if is_python(action.step):
+        yield from (layer for layer in layers if layer.name == _name(action))
+    if not _planned(action):
+        yield action
+
+
+def _by_step(spec: ImageSpec, lock: Lock) -> Iterator[PythonLayer]:
+    for action in arrange(spec.steps):
+        mixed = isinstance(action.step, WheelStep)
+        wheels = tuple(
+            wheel
+            for wheel in lock.wheels
+            if wheel.step == action.number
+            and (mixed or wheel.first_party is action.first_party)
+        )
+        if wheels:
+            kind: Kind = "first-party" if action.first_party else "light"
+            yield PythonLayer(kind=kind, wheels=wheels, name=_name(action))
+
+
+def _name(action: Action) -> str:
+    return f"{'project' if _is_project(action) else 'step'}-{action.number}"
+
+
+def _segments(
+    steps: Sequence[Step], wheels: Iterable[LockedWheel]
+) -> Iterator[tuple[LockedWheel, ...]]:
+    """Part the wheels by the run steps before them, each only once."""
+    ...
