@@ -34,6 +34,7 @@ class Table(StrEnum):
     LAYERS = "layers"
     TREES = "trees"
     BASE_FACTS = "base_facts"
+    LOCKS = "locks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

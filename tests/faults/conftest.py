@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aweigh import Settings
 from aweigh.backends import engine as engine_backend
 from aweigh.backends import registry as registry_backend
 from aweigh.backends.engine.client import Deadlines
+from aweigh.settings import environment
 from aweigh.testing import FaultProxy
 from tests.faults.scene import Scene, scratch_spec
 from tests.services import Services
@@ -64,3 +66,20 @@ def built(live: Settings, proxy: FaultProxy, tmp_path: Path, _nobody: None) -> S
 def scene(built: Scene, tmp_path: Path) -> Scene:
     """Return a scene behind the proxy, where nothing can be built."""
     return built.with_settings(engine=f"unix://{tmp_path}/no-engine")
+
+
+@pytest.fixture
+def nonce() -> str:
+    """Return what makes this test's image different from all others."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def offline_environ(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of processes that need no service."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("1")
+    return environment() | {
+        "AWEIGH_CACHE_DIR": str(tmp_path / "cache"),
+        "AWEIGH_DATA_DIR": str(tmp_path / "data"),
+    }

@@ -13,11 +13,12 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aweigh
-from aweigh import ImageSpec, Settings, open_session
+from aweigh import ImageSpec, open_session
 from aweigh.errors import AweighError
 from aweigh.events import (
     BuildStarted,
@@ -90,7 +91,7 @@ async def crowd(base: str, nonce: str, specs: str, calls: str) -> None:
 
 
 def database_threads() -> int:
-    """How many threads there are besides asyncio's, the main one and the reader."""
+    """How many threads there are besides the main one and asyncio's workers."""
     return sum(
         not thread.name.startswith(("asyncio_", "MainThread"))
         for thread in threading.enumerate()
@@ -238,12 +239,19 @@ def threads(directory: str) -> None:
     ended()
 
 
+def forked() -> int:
+    """Fork; newer Pythons warn of the threads that a child does not get."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def fork(directory: str) -> None:
     """Use the module-level functions in a forked child while the parent goes on."""
 
     async def parent() -> None:
         first = await aweigh.upload_bundle(directory)
-        pid = os.fork()
+        pid = forked()
         if pid == 0:
             # As multiprocessing does: the child leaves the parent's frames alone.
             asyncio.events._set_running_loop(None)
@@ -264,7 +272,7 @@ def fork(directory: str) -> None:
 def fork_after(directory: str) -> None:
     """Fork between two `asyncio.run`, the child through its whole finalisation."""
     first = asyncio.run(opened(directory))
-    pid = os.fork()
+    pid = forked()
     again = asyncio.run(aweigh.upload_bundle(directory))
     kept.append(first)
     if pid:
@@ -272,11 +280,6 @@ def fork_after(directory: str) -> None:
         ended()
     else:
         say("child", uri=again.uri, origin=str(again.origin))
-
-
-def settings(directory: str) -> None:
-    """Say which settings this process has."""
-    say("settings", text=str(Settings.load(Path(directory))))
 
 
 PROGRAMS: dict[str, Callable[..., Awaitable[None] | None]] = {

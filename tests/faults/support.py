@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,11 @@ def program(environ: Mapping[str, str], *argv: str) -> Iterator[Program]:
     """Run one program; it is not left running."""
     with programs(1, environ, *argv) as (one,):
         yield one
+
+
+def long_nap() -> str:
+    """Return a command that takes hours and that no other test runs."""
+    return f"sleep {10**6 + uuid.uuid4().int % 10**9}"
 
 
 def running_commands(command: str) -> list[str]:

@@ -28,7 +28,7 @@ a test below. `test_the_table_names_tests_that_exist` keeps the table true.
 23 bytes depend on installed tools      archive/test_compress.py::test_neither_threads_nor_pieces_show
 24 a whole archive in memory            test_24_an_upload_needs_little_memory
 25 a damaged database is never mended   backends/localdb/test_damage.py::test_damaged_database_is_moved_aside_once
-26 the interpreter hangs at exit        faults/test_single_flight_faults.py::test_row_55_exit_with_an_open_session
+26 the interpreter hangs at exit        faults/test_process_life.py::test_row_55_exit_with_an_open_session
 27 work that blocks the loop            test_27_the_loop_is_awake_during_the_whole_of_prepare
 28 one registry asked about another     faults/test_registry_faults.py::test_row_18_asks_for_all_four_types
 29 absence read out of a text           faults/test_registry_faults.py::test_row_19_a_404_of_something_else_decides_nothing
@@ -46,6 +46,7 @@ a test below. `test_the_table_names_tests_that_exist` keeps the table true.
 
 import asyncio
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -210,6 +211,20 @@ async def test_21_what_we_write_is_in_no_bundle(
             answers.append(await session.upload_bundle(source))
     assert [bundle.origin for bundle in answers] == ["uploaded", "recalled", "recalled"]
     assert len({bundle.digest for bundle in answers}) == 1
+    environ = environment() | {
+        "AWEIGH_CACHE_DIR": str(inside.cache_dir),
+        "AWEIGH_DATA_DIR": str(inside.data_dir),
+    }
+    listed = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "aweigh", "bundle", str(source), "--dry-run", "--json"],
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert len(json.loads(listed.stdout)["entries"]) == answers[0].files
 
 
 UPLOAD = """

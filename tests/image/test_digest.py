@@ -158,6 +158,7 @@ def test_different_specs_differ(
         ),
         (lambda s: s, lambda s: s.replace(base="debian:13")),
         (lambda s: s, lambda s: s.replace(python="3.12")),
+        (lambda s: s, lambda s: s.replace(optimize_layers=False)),
         (
             lambda s: s.with_requirements("r.txt"),
             lambda s: s.with_requirements("r.txt", pre=True),

@@ -104,6 +104,15 @@ async def test_stale_and_there_is_renewed_by_digest() -> None:
     assert len(bench.source.asked) == 1
 
 
+async def test_row_of_the_future_is_asked_about() -> None:
+    """A clock that was set back makes no row fresh for longer."""
+    bench = Bench(THERE)
+    await bench.remember()
+    bench.clock.advance(-1)
+    assert isinstance(await bench.check(), Present)
+    assert bench.source.asked == [REFERENCE.with_digest(DIGEST)]
+
+
 async def test_stale_and_gone_is_forgotten() -> None:
     """An image that was deleted behind the row is no answer, and its row goes."""
     bench = Bench(Absent("404"))

@@ -30,6 +30,7 @@ user = "1000"
 run = "make data"
 entrypoint = ["python", "-m", "train"]
 platforms = ["linux/amd64"]
+optimize-layers = false
 
 [tool.aweigh.image.files]
 config = "/app/config"
@@ -59,6 +60,7 @@ def test_every_key(tmp_path: Path) -> None:
     }
     assert ImageSpec.from_toml(write(tmp_path, FULL)) == (
         ImageSpec("ghcr.io/acme/train", base="debian:12", python="3.12")
+        .replace(optimize_layers=False)
         .with_platforms("linux/amd64")
         .with_apt("git")
         .with_lock(f"{tmp_path}/pylock.toml")

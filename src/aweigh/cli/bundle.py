@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.scanner import bundle_rules
 from aweigh.cli.load import load_spec
 from aweigh.cli.output import (
     bundle_json,
@@ -15,8 +16,8 @@ from aweigh.cli.output import (
 )
 from aweigh.cli.progress import progress
 from aweigh.session import open_session
+from aweigh.settings import Settings
 from aweigh.tree.entry import Kind
-from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
 if TYPE_CHECKING:
@@ -30,12 +31,15 @@ __all__ = ["bundle", "fetch", "prepare"]
 async def bundle(arguments: argparse.Namespace) -> int:
     """Upload a directory's bundle and print its URI; or only list what is in it."""
     if arguments.dry_run:
-        rules = Rules(
-            include=tuple(arguments.include), exclude=tuple(arguments.exclude)
+        root = Path(arguments.directory)
+        settings = await asyncio.to_thread(Settings.load)
+        rules = bundle_rules(
+            root,
+            tuple(arguments.include),
+            tuple(arguments.exclude),
+            (settings.cache_dir, settings.data_dir),
         )
-        tree = await asyncio.to_thread(
-            scan, Path(arguments.directory), rules, follow=arguments.follow
-        )
+        tree = await asyncio.to_thread(scan, root, rules, follow=arguments.follow)
         _print_tree(tree, as_json=arguments.json)
         return 0
     async with open_session(listener=progress(arguments)) as session:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aweigh.image.lock import Lock
+    from aweigh.image.plan import PythonLayer
     from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Digest, Platform, Reference
@@ -29,6 +31,9 @@ class BuildRequest:
         labels: Labels to put on the image besides the spec's.
         refresh: Ignore the builder's own cache (``upgrade``).
         push: Push to the reference's registry; otherwise the image stays in the engine.
+        lock: What the Python steps install, pinned for the platform; None leaves it to
+            each step to find out.
+        layers: The plan for it (`aweigh.image.schedule.plan_build`).
     """
 
     spec: ImageSpec
@@ -39,6 +44,8 @@ class BuildRequest:
     labels: Mapping[str, str]
     refresh: bool = False
     push: bool = True
+    lock: Lock | None = None
+    layers: tuple[PythonLayer, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

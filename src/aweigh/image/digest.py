@@ -47,6 +47,8 @@ def spec_digest(
     steps: Sequence[Step],
     members: Sequence[tuple[Member, ...]],
     dockerfile: str,
+    *,
+    optimize_layers: bool = True,
 ) -> Digest:
     """Digest a spec whose files were read.
 
@@ -59,12 +61,15 @@ def spec_digest(
         steps: The steps in order.
         members: The files of each step.
         dockerfile: The text of the Dockerfile, when the spec is one.
+        optimize_layers: Whether layers are planned; a part only when they are not.
     """
     parts: list[str | bytes] = [_FORMAT, str(base or ""), python, dockerfile]
     for step, files in zip(steps, members, strict=True):
         kind, arguments = _identity(step, files)
         held = (_member(member) for member in files)
         parts.append(digest_parts([kind, _canonical(arguments), *held]))
+    # Shorter than any step's digest, so that it cannot be one.
+    parts += [] if optimize_layers else ["one layer per step"]
     return Digest(digest_parts(parts).hex())
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, assert_never
 from aweigh.image.digest import copy_destination
 from aweigh.image.grammar import check_text
 from aweigh.image.install import VENV, Installer
-from aweigh.image.order import Action, arrange
+from aweigh.image.pins import LOCK_PATH, pins
+from aweigh.image.plan import PythonLayer
 from aweigh.image.quoting import exec_form, quoted, unexpanded
+from aweigh.image.schedule import schedule
 from aweigh.image.steps import (
     AptStep,
     DockerfileStep,
@@ -28,8 +30,10 @@ from aweigh.image.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from aweigh.image.lock import Lock
+    from aweigh.image.order import Action
     from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Platform, Reference
@@ -54,6 +58,8 @@ def render(
     installer: str,
     platform: Platform,
     labels: Mapping[str, str],
+    layers: Sequence[PythonLayer] | None = None,
+    lock: Lock | None = None,
 ) -> str:
     """Write the Dockerfile of one platform.
 
@@ -68,6 +74,9 @@ def render(
         installer: An image that holds uv for this platform as ``/uv``.
         platform: The platform it is for.
         labels: Labels besides the spec's; they win.
+        layers: The plan of its Python packages; the context then needs the members of
+            `aweigh.image.pins.pin_members` too. None: each step finds out for itself.
+        lock: What was planned; the image keeps a copy in its environment.
 
     Raises:
         SpecError: No wheel of a with_wheel step fits the platform, or a label has a
@@ -75,10 +84,16 @@ def render(
     """
     if spec.dockerfile:
         return snapshot.dockerfile
-    text = _Text(snapshot, Installer(installer, snapshot, platform), platform)
+    text = _Text(spec, snapshot, Installer(installer, snapshot, platform), platform)
     lines = [f"FROM {base}"]
-    for action in arrange(spec.steps):
-        lines.extend(text.act(action))
+    last = layers[-1] if layers and lock else None
+    for item in schedule(spec, layers):
+        if isinstance(item, PythonLayer):
+            lines.extend(text.pinned(item))
+        else:
+            lines.extend(text.act(item))
+        if item is last:
+            lines.append(f"COPY {exec_form([LOCK_PATH, f'{VENV}/pylock.toml'])}")
     lines.extend(text.end({**text.labels, **labels}))
     return "\n".join(lines) + "\n"
 
@@ -87,8 +102,13 @@ class _Text:
     """Writes actions one after the other, knowing who the user is by then."""
 
     def __init__(
-        self, snapshot: Snapshot, installer: Installer, platform: Platform
+        self,
+        spec: ImageSpec,
+        snapshot: Snapshot,
+        installer: Installer,
+        platform: Platform,
     ) -> None:
+        self.steps = spec.steps
         self.snapshot = snapshot
         self.installer = installer
         self.platform = platform
@@ -150,13 +170,23 @@ class _Text:
             self.acting_as = user
             yield f"USER {user}"
 
+    def pinned(self, layer: PythonLayer) -> Iterator[str]:
+        """Write one planned layer."""
+        for pin in pins(layer):
+            yield from self._prepare()
+            yield self.installer.pinned(pin, self.steps[pin.files[0].step])
+
     def _install(self, action: Action) -> Iterator[str]:
+        yield from self._prepare()
+        yield self.installer.install(action)
+
+    def _prepare(self) -> Iterator[str]:
+        """Become who may install, into an environment that is there."""
         yield from self._become("0")
         if not self.has_venv:
             self.has_venv = True
             yield self.installer.create()
             yield f'ENV VIRTUAL_ENV={VENV} PATH="{VENV}/bin:$PATH"'
-        yield self.installer.install(action)
 
     def _copy(self, number: int, step: FilesStep) -> str:
         is_file = "file" in self.snapshot.names(number)

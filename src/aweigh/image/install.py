@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aweigh.image.order import Action
+    from aweigh.image.pins import Pin
     from aweigh.image.snapshot import Snapshot
     from aweigh.oci import Platform
 
@@ -43,6 +44,7 @@ _KEY_DIGITS = 16
 # are copied, for a layer cannot hold links into a cache mount.
 _GLOBAL = ("--cache-dir", _CACHE, "--no-progress", "--system-certs")
 _COPY = ("--link-mode", "copy")
+_WITH_OPTIONS = (PackagesStep, RequirementsStep)
 
 
 class Installer:
@@ -78,6 +80,30 @@ class Installer:
         return self._pip(
             number, self._wanted(number, step), writable=isinstance(step, ProjectStep)
         )
+
+    def pinned(self, pin: Pin, step: Step) -> str:
+        """Install exactly some files; their hashes are checked.
+
+        Args:
+            pin: Which.
+            step: The step they come from, for what building them may need.
+        """
+        number = pin.files[0].step
+        place = f"{_MOUNTS}/{pin.key}"
+        mounts = [
+            f"type=bind,source={source},target={place}/{name}"
+            for name, source in {"pylock.toml": pin.path, **pin.local}.items()
+        ]
+        argv = ["pip", "install", *_GLOBAL, *_COPY, "--preview-features", "pylock"]
+        argv += ["--no-deps", "--python", _PYTHON]
+        if pin.builds:
+            mounts += self._bind(number)
+            options = step.options if isinstance(step, _WITH_OPTIONS) else None
+            argv += ["--directory", self._place(number)]
+            argv += _options(options) if options else []
+        else:
+            argv += ["--no-index", "--no-build"]
+        return self._run([*argv, "-r", f"{place}/pylock.toml"], mounts)
 
     def _wanted(self, number: int, step: Step) -> list[str]:
         match step:

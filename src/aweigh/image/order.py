@@ -19,7 +19,7 @@ from aweigh.image.steps import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Action", "arrange"]
+__all__ = ["Action", "arrange", "is_python"]
 
 _THIRD_PARTY = (LockStep, PackagesStep, ProjectStep, RequirementsStep, ScriptStep)
 
@@ -55,6 +55,11 @@ def arrange(steps: Sequence[Step]) -> list[Action]:
         else:
             segment += _split(number, step)
     return arranged + _settle(segment)
+
+
+def is_python(step: Step) -> bool:
+    """Whether a step installs Python packages."""
+    return isinstance(step, (*_THIRD_PARTY, WheelStep))
 
 
 def _split(number: int, step: Step) -> list[Action]:

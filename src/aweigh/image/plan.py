@@ -68,6 +68,11 @@ class PythonLayer:
         """Compressed bytes of its wheels, as far as they are known."""
         return sum(wheel.size or 0 for wheel in self.wheels)
 
+    @property
+    def step(self) -> int:
+        """The first step of the spec that wants one of its wheels."""
+        return min(wheel.step for wheel in self.wheels)
+
 
 def plan_layers(
     lock: Lock,

@@ -10,10 +10,19 @@ from aweigh.image.order import Action, arrange, is_python
 from aweigh.image.plan import (
     MOST_LAYERS,
     MOST_PYTHON_LAYERS,
+    Kind,
     PythonLayer,
     plan_layers,
 )
-from aweigh.image.steps import AptStep, EnvStep, FilesStep, RunStep, WorkdirStep
+from aweigh.image.steps import (
+    AptStep,
+    EnvStep,
+    FilesStep,
+    ProjectStep,
+    RunStep,
+    WheelStep,
+    WorkdirStep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     from aweigh.image.lock import Lock, LockedWheel
     from aweigh.image.spec import ImageSpec
     from aweigh.image.steps import Step
+    from aweigh.oci import Digest
 
 __all__ = ["plan_build", "schedule"]
 
@@ -49,7 +59,7 @@ def plan_build(
     """
     if not spec.optimize_layers:
         return tuple(_by_step(spec, lock))
-    segments = list(_segments(spec.steps, lock.wheels))
+    segments = _segments(spec.steps, lock.wheels)
     other = sum(map(_layers_of, spec.steps)) + _OF_THE_ENVIRONMENT
     room = min(MOST_PYTHON_LAYERS, MOST_LAYERS - base_layers - other)
     return tuple(
@@ -83,8 +93,9 @@ def schedule(
     if not spec.optimize_layers:
         return [item for action in actions for item in _in_place(action, layers)]
     done: list[Action | PythonLayer] = []
-    for segment, found in groupby(actions, lambda one: _barrier(spec, one.number)):
-        held = [one for one in layers if _barrier(spec, _step(one)) == segment]
+    steps = spec.steps
+    for segment, found in groupby(actions, lambda one: _barriers(steps, one.number)):
+        held = [one for one in layers if _barriers(steps, one.step) == segment]
         done += _settle(list(found), held)
     return done
 
@@ -95,16 +106,15 @@ def _settle(
     """Replace the Python steps of one segment by its layers."""
     barrier = [action for action in actions if isinstance(action.step, RunStep)]
     others = [action for action in actions if action not in barrier]
-    builds = any(not wheel.is_wheel for layer in layers for wheel in layer.wheels)
+    wheels = (wheel for layer in layers for wheel in layer.wheels)
+    builds = any(not (wheel.is_wheel or wheel.first_party) for wheel in wheels)
     cut = _cut(others, layers, builds=builds)
     ahead = [action for action in others[:cut] if not is_python(action.step)]
     rest = [action for action in others if action not in ahead and not _planned(action)]
     return [*barrier, *ahead, *layers, *rest]
 
 
-def _cut(
-    actions: list[Action], layers: list[PythonLayer], *, builds: bool
-) -> int:
+def _cut(actions: list[Action], layers: list[PythonLayer], *, builds: bool) -> int:
     """Count the actions that stay ahead of the layers.
 
     These are system packages with all that was said before them, and what configures
@@ -157,11 +167,12 @@ def _in_place(
 
 
 def _by_step(spec: ImageSpec, lock: Lock) -> Iterator[PythonLayer]:
+    wanted = list(_once(lock.wheels))
     for action in arrange(spec.steps):
         mixed = isinstance(action.step, WheelStep)
         wheels = tuple(
             wheel
-            for wheel in lock.wheels
+            for wheel in wanted
             if wheel.step == action.number
             and (mixed or wheel.first_party is action.first_party)
         )
@@ -176,6 +187,34 @@ def _name(action: Action) -> str:
 
 def _segments(
     steps: Sequence[Step], wheels: Iterable[LockedWheel]
-) -> Iterator[tuple[LockedWheel, ...]]:
-    """Part the wheels by the run steps before them, each only once."""
-    ...
+) -> list[tuple[LockedWheel, ...]]:
+    """Part the wheels by the run steps before them."""
+    ordered = sorted(_once(wheels), key=lambda wheel: wheel.step)
+    parts = groupby(ordered, lambda wheel: _barriers(steps, wheel.step))
+    return [tuple(found) for _, found in parts]
+
+
+def _once(wheels: Iterable[LockedWheel]) -> Iterator[LockedWheel]:
+    """Drop what an earlier step installed; keep the order."""
+    held = list(wheels)
+    first: dict[tuple[str, Digest], LockedWheel] = {}
+    for wheel in sorted(held, key=lambda one: one.step):
+        first.setdefault((wheel.name, wheel.digest), wheel)
+    return (one for one in held if first[one.name, one.digest] is one)
+
+
+def _barriers(steps: Sequence[Step], number: int) -> int:
+    """Count the run steps up to a step, itself included."""
+    return sum(isinstance(step, RunStep) for step in steps[: number + 1])
+
+
+def _layers_of(step: Step) -> int:
+    match step:
+        case RunStep(commands):
+            return len(commands)
+        case AptStep() | FilesStep() | WorkdirStep():
+            return 1
+        case ProjectStep(install_project=installed):
+            return int(installed)
+        case _:
+            return 0

@@ -158,7 +158,14 @@ def take_snapshot(spec: ImageSpec, root: Path) -> Snapshot:
     members = [one.members for one in read]
     return Snapshot(
         members=tuple(member for files in members for member in files),
-        digest=spec_digest(base, python, spec.steps, members, dockerfile),
+        digest=spec_digest(
+            base,
+            python,
+            spec.steps,
+            members,
+            dockerfile,
+            optimize_layers=spec.optimize_layers,
+        ),
         python=python,
         base=base,
         dockerfile=dockerfile,

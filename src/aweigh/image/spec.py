@@ -56,6 +56,7 @@ class ImageSpec:
             default base to requires-python, then to the running interpreter.
         steps: What to add to the base.
         platforms: Platforms to build for; empty means the caller's choice.
+        optimize_layers: Whether Python packages get layers by size; else by step.
 
     Raises:
         SpecError: A value breaks its grammar, or a Dockerfile has company.
@@ -66,6 +67,7 @@ class ImageSpec:
     python: str | None = None
     steps: tuple[Step, ...] = ()
     platforms: tuple[Platform, ...] = ()
+    optimize_layers: bool = True
 
     def __post_init__(self) -> None:
         grammar.check_name(self.name)
@@ -94,8 +96,7 @@ class ImageSpec:
         Raises:
             SpecError: The name or a path cannot be right.
         """
-        step = DockerfileStep(os.fspath(path), os.fspath(context))
-        return cls(name, steps=(step,))
+        return cls(name, steps=(DockerfileStep(os.fspath(path), os.fspath(context)),))
 
     @classmethod
     def from_script(
@@ -257,9 +258,8 @@ class ImageSpec:
         Raises:
             InvalidPlatformError: One is not ``os/architecture[/variant]``.
         """
-        return self.replace(
-            platforms=tuple(sorted(set(map(Platform.parse, platforms))))
-        )
+        chosen = sorted(set(map(Platform.parse, platforms)))
+        return self.replace(platforms=tuple(chosen))
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other ``name``, ``base``, ``python``, ``steps``..."""

@@ -22,7 +22,7 @@ __all__ = ["Table", "apply_table", "read_table"]
 
 _KEYS = frozenset(
     {
-        *("name", "base", "python", "platforms", "apt"),
+        *("name", "base", "python", "platforms", "apt", "optimize-layers"),
         *("packages", "index-url", "extra-index-urls", "find-links", "pre"),
         *("requirements", "lock", "project", "wheels"),
         *("env", "workdir", "files", "run", "user", "labels", "entrypoint"),
@@ -83,9 +83,9 @@ class Table:
             return value
         raise self._wrong(key, "a table of strings")
 
-    def truth(self, key: str) -> bool:
-        """Return a boolean, by default False."""
-        value = self.values.get(key, False)
+    def truth(self, key: str, *, default: bool = False) -> bool:
+        """Return a boolean; an absent one is the default."""
+        value = self.values.get(key, default)
         if isinstance(value, bool):
             return value
         raise self._wrong(key, "true or false")
@@ -154,6 +154,8 @@ def apply_table(spec: _Spec, table: Table) -> _Spec:
 
 
 def _add_system(spec: _Spec, table: Table) -> _Spec:
+    if not table.truth("optimize-layers", default=True):
+        spec = spec.replace(optimize_layers=False)
     spec = _add_all(spec.with_apt, table.texts("apt"), spec)
     if platforms := table.texts("platforms"):
         spec = spec.with_platforms(*platforms)

@@ -107,8 +107,12 @@ class Text:
         installer: str,
         platform: Platform,
         labels: Mapping[str, str],
+        layers: object,
+        lock: object,
     ) -> str:
         """Return the Dockerfile."""
+        assert layers is None
+        assert lock is None
         assert platform.os == "linux"
         assert not labels
         return f"FROM {base}\n{self.lines}\n".replace("INSTALLER", installer)

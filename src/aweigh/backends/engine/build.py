@@ -14,9 +14,10 @@ from aweigh.backends.engine.push import push_image
 from aweigh.events import BuildFinished, BuildStarted, silent
 from aweigh.image.build import Built
 from aweigh.image.dockerfile import render as render_dockerfile
+from aweigh.image.pins import pin_members
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.installer import InstallerSource
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.credential import CredentialSource
+    from aweigh.image.lock import Lock
+    from aweigh.image.plan import PythonLayer
     from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Digest, Platform, Reference
@@ -44,6 +47,8 @@ class Render(Protocol):
         installer: str,
         platform: Platform,
         labels: Mapping[str, str],
+        layers: Sequence[PythonLayer] | None,
+        lock: Lock | None,
     ) -> str:
         """Return the text of the Dockerfile."""
         ...
@@ -127,7 +132,10 @@ class EngineBuilder:
     async def _build(self, request: BuildRequest) -> Digest:
         job = BuildKitJob(
             dockerfile=await self._dockerfile(request),
-            members=request.snapshot.members,
+            members=(
+                *request.snapshot.members,
+                *pin_members(request.layers or (), request.lock),
+            ),
             tag=str(request.reference),
             platform=request.platform,
             labels=request.labels,
@@ -151,6 +159,8 @@ class EngineBuilder:
             installer=installer,
             platform=request.platform,
             labels={},
+            layers=request.layers,
+            lock=request.lock,
         )
         if installer in text:
             await self._installers.ensure(request.platform)

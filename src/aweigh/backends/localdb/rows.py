@@ -60,7 +60,18 @@ def _create(table: Table) -> tuple[str, ...]:
 
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    tuple(statement for table in Table for statement in _create(table)),
+    tuple(
+        statement
+        for table in (
+            Table.IMAGES,
+            Table.BUNDLES,
+            Table.LAYERS,
+            Table.TREES,
+            Table.BASE_FACTS,
+        )
+        for statement in _create(table)
+    ),
+    _create(Table.LOCKS),
 )
 """Statements that lead from minor version n to n + 1; none is ever changed."""
 

@@ -23,7 +23,9 @@ _CAUSES: Final = (
         "set UV_INDEX_URL, netrc or a keyring for it; a spec holds no credentials",
     ),
     (
-        re.compile(r"invalid peer certificate|UnknownIssuer|certificate", re.IGNORECASE),
+        re.compile(
+            r"invalid peer certificate|UnknownIssuer|certificate", re.IGNORECASE
+        ),
         "the package index has a certificate that nobody here knows",
         "name your CA's certificates in SSL_CERT_FILE",
     ),
@@ -64,9 +66,9 @@ def explain(said: str, directory: str) -> AweighError:
         said: Its messages.
         directory: Where it ran; what is below is shown as in the build context.
     """
-    text = _condensed(scrub(said).replace(f"file://{directory}/", "").replace(
-        f"{directory}/", ""
-    ))
+    text = _condensed(
+        scrub(said).replace(f"file://{directory}/", "").replace(f"{directory}/", "")
+    )
     required = _REQUIRED.findall(text)
     requirement = required[-1].rstrip(",:.") if required else ""
     for pattern, meaning, hint in _CAUSES:
@@ -116,9 +118,9 @@ def _condensed(said: str) -> str:
         if not noisy and line.strip():
             kept.append(" ".join(line.split()))
     text = " ".join(kept).removeprefix("error: ")
-    return text.replace("No solution found when resolving dependencies cause: ", (
-        "No solution found: "
-    ))
+    return text.replace(
+        "No solution found when resolving dependencies cause: ", ("No solution found: ")
+    )
 
 
 def _told(meaning: str, requirement: str, text: str, _at: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""What wheels must be made for: uv's name of a platform, and the order of wheel tags."""
+"""What wheels must be made for: uv's word for it, and the order of wheel tags."""
 
 from __future__ import annotations
 

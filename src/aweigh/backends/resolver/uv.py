@@ -26,7 +26,7 @@ SUPPORTED: Final = "0.13"
 
 _VERSION = re.compile(r"uv ((\d+\.\d+)\.\S+)")
 # What would aim uv at another project or interpreter, contradict an option of ours,
-# or write more into its output than the reason of a failure.
+# take files that nobody else has, or write more than the reason of a failure.
 _IGNORED = frozenset({
     "CONDA_PREFIX",
     "PYTHONHOME",
@@ -34,6 +34,7 @@ _IGNORED = frozenset({
     "RUST_BACKTRACE",
     "RUST_LOG",
     "UV_BREAK_SYSTEM_PACKAGES",
+    "UV_FIND_LINKS",
     "UV_FROZEN",
     "UV_LOCKED",
     "UV_MANAGED_PYTHON",
@@ -72,7 +73,9 @@ class Uv:
         binary: Another uv than the installed one.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, binary: str | None = None):
+    def __init__(
+        self, environ: Mapping[str, str], *, binary: str | None = None
+    ) -> None:
         self._environ = {
             name: value for name, value in environ.items() if name not in _IGNORED
         } | _ADDED

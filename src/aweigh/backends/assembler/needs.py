@@ -1,0 +1,77 @@
+"""Which step of a spec needs an engine: one that executes something in the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aweigh.image.steps import (
+    AptStep,
+    DockerfileStep,
+    FilesStep,
+    LockStep,
+    PackagesStep,
+    ProjectStep,
+    RequirementsStep,
+    RunStep,
+    ScriptStep,
+    Step,
+    WheelStep,
+)
+
+if TYPE_CHECKING:
+    from aweigh.image.spec import ImageSpec
+
+__all__ = ["installs_python", "is_python", "needs_engine"]
+
+_PYTHON_STEPS: Final = (
+    LockStep,
+    PackagesStep,
+    ProjectStep,
+    RequirementsStep,
+    ScriptStep,
+    WheelStep,
+)
+# Everybody may write there; a layer of ours can only say 0755.
+_OPEN_DIRECTORIES: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
+
+
+def needs_engine(spec: ImageSpec) -> str | None:
+    """Name the first step that only an engine can carry out, or None."""
+    for number, step in enumerate(spec.steps):
+        wanted = _wanted(step)
+        if wanted:
+            return f"step {number}, {wanted}"
+    return None
+
+
+def installs_python(spec: ImageSpec) -> bool:
+    """Whether any step brings Python packages."""
+    return any(map(is_python, spec.steps))
+
+
+def is_python(step: Step) -> bool:
+    """Whether a step brings Python packages."""
+    return isinstance(step, _PYTHON_STEPS)
+
+
+def _wanted(step: Step) -> str:
+    match step:
+        case AptStep(packages):
+            return f"with_apt({packages[0]!r})"
+        case RunStep(commands):
+            return f"with_run({commands[0]!r})"
+        case DockerfileStep(path):
+            return f"the Dockerfile {path}"
+        case ProjectStep(path, install_project=True):
+            return f"with_project({path!r}, install_project=True)"
+        case FilesStep(_, destination) if _is_open(destination):
+            return f"with_files to {destination}"
+        case _:
+            return ""
+
+
+def _is_open(destination: str) -> bool:
+    return any(
+        destination == place or destination.startswith(f"{place}/")
+        for place in _OPEN_DIRECTORIES
+    )

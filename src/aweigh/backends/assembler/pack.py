@@ -1,0 +1,116 @@
+"""Members become a layer: packed, compressed and digested in one pass."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aweigh.archive.compress import gzip_chunks, zstd_chunks
+from aweigh.archive.tar import tar_chunks
+from aweigh.oci import Descriptor, Digest
+from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from aweigh.archive.member import Member
+    from aweigh.oci import Manifest
+
+__all__ = ["GZIP", "ZSTD", "Codec", "Packed", "choose_codec", "pack"]
+
+# Level 1 of zlib packs 100 MB/s and thread, level 3 of zstd 280, and smaller.
+_GZIP_LEVEL: Final = 1
+_ZSTD_LEVEL: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How layers are compressed.
+
+    Attributes:
+        name: A word for it, part of what is remembered.
+        media_type: What such a layer is.
+    """
+
+    name: str
+    media_type: str
+
+    def compress(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Compress a stream, on all processors; the result depends on none of them."""
+        if self is ZSTD:
+            return zstd_chunks(chunks, level=_ZSTD_LEVEL)
+        return gzip_chunks(chunks, level=_GZIP_LEVEL)
+
+
+GZIP: Final = Codec("gzip", OCI_LAYER_GZIP)
+ZSTD: Final = Codec("zstd", OCI_LAYER_ZSTD)
+
+
+def choose_codec(base: Manifest) -> Codec:
+    """Choose zstd only for bases whose runtimes must know OCI's media types."""
+    return ZSTD if base.media_type == OCI_MANIFEST else GZIP
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A layer on the disk.
+
+    Attributes:
+        path: The compressed layer.
+        descriptor: What a manifest says of it.
+        diff_id: The digest of the uncompressed layer.
+    """
+
+    path: Path
+    descriptor: Descriptor
+    diff_id: Digest
+
+
+async def pack(members: Sequence[Member], directory: Path, codec: Codec) -> Packed:
+    """Write a layer into a directory; memory stays constant.
+
+    Cancelling ends the work after the piece that is being packed; what is in the
+    directory then is to be removed with it.
+
+    Raises:
+        ChangedError: A file is not what it was when it was listed.
+        TreeError: A path is unsafe or a file cannot be read.
+        OSError: The disk is full.
+    """
+    stopped = threading.Event()
+    try:
+        return await asyncio.to_thread(_pack, members, directory, codec, stopped)
+    except asyncio.CancelledError:
+        stopped.set()
+        raise
+
+
+def _pack(
+    members: Sequence[Member], directory: Path, codec: Codec, stopped: threading.Event
+) -> Packed:
+    plain, packed = hashlib.sha256(), hashlib.sha256()
+    size = 0
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
+        told = _tell(tar_chunks(members), plain.update)
+        for piece in codec.compress(told):
+            if stopped.is_set():
+                break
+            packed.update(piece)
+            size += file.write(piece)
+    descriptor = Descriptor(
+        media_type=codec.media_type, digest=Digest(packed.hexdigest()), size=size
+    )
+    return Packed(Path(file.name), descriptor, Digest(plain.hexdigest()))
+
+
+def _tell(
+    chunks: Iterable[bytes], update: Callable[[bytes], object]
+) -> Iterator[bytes]:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
