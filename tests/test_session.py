@@ -372,3 +372,18 @@ async def test_warm_calls_use_few_threads(live: Settings, services: Services) ->
         )
         assert {image.origin for image in images} == {"recalled"}
         assert threading.active_count() - asyncio_workers <= max(before, 5)
+
+
+async def test_our_own_cache_is_no_part_of_an_image(
+    live: Settings, services: Services, tmp_path: Path
+) -> None:
+    """A cache directory inside the copied directory must not change the digest."""
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "main.py").write_text("1")
+    inside = dataclasses.replace(live, cache_dir=source / "state")
+    spec = light_spec(services).with_files(str(source), "/app")
+    async with open_session(inside) as session:
+        before = await session.digest(spec)
+        await session.ensure_image(light_spec(services))
+        assert await session.digest(spec) == before

@@ -99,6 +99,18 @@ def test_local_files_are_mounted_beside_their_pin(tmp_path: Path) -> None:
     )
 
 
+def test_many_local_files_are_continued() -> None:
+    """However many wheels a layer mounts, no line comes near the parser's limit."""
+    spec = SPEC.with_packages("x").replace(optimize_layers=False)
+    wheels = [make_locked(f"w{number}") for number in range(900)]
+    wheels = [replace(one, url=f"steps/0/links/0/{one.filename}") for one in wheels]
+    lines = rendered(spec, *wheels)
+    assert max(map(len, lines)) < 10_000
+    mounts = [line for line in lines if "source=steps/0/links/0/" in line]
+    assert len(mounts) == len(wheels)
+    assert all(line.endswith(" \\") for line in mounts[:-1])
+
+
 def test_building_gets_the_options_of_its_step(tmp_path: Path) -> None:
     """Only what is built asks an index: its own step's, and its local links."""
     make_tree(tmp_path, {"links/six-1.0.tar.gz": "x", "r.txt": "toolz"})

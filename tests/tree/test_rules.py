@@ -67,15 +67,16 @@ def test_gitignore_cannot_take_secrets_back_in(tmp_path: Path) -> None:
     assert ".env" in found(tmp_path)
 
 
-def test_virtual_environments_are_known_by_their_mark(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "CACHEDIR.TAG"])
+def test_environments_and_caches_are_known_by_their_mark(
+    tmp_path: Path, mark: str
+) -> None:
     """Whatever their name; the root itself is what the user asked for."""
-    make(
-        tmp_path, "tools/py/pyvenv.cfg", "tools/py/bin/python", "tools/a", "pyvenv.cfg"
-    )
+    make(tmp_path, f"tools/py/{mark}", "tools/py/bin/python", "tools/a", mark)
     tree = scan(tmp_path, Rules())
-    assert [entry.path for entry in tree.entries] == ["pyvenv.cfg", "tools/a"]
+    assert [entry.path for entry in tree.entries] == [mark, "tools/a"]
     assert [(each.path, each.rule) for each in tree.skipped] == [
-        ("tools/py/", "built-in: pyvenv.cfg")
+        ("tools/py/", f"built-in: {mark}")
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.errors import SpecError
 from aweigh.image.grammar import is_url
-from aweigh.image.quoting import exec_form
+from aweigh.image.quoting import exec_form, spaced
 from aweigh.image.steps import (
     IndexOptions,
     LockStep,
@@ -98,11 +98,11 @@ class Installer:
         argv += ["--no-deps", "--python", _PYTHON]
         if pin.builds:
             mounts += self._bind(number)
-            options = step.options if isinstance(step, _WITH_OPTIONS) else None
             argv += ["--directory", self._place(number)]
-            argv += _options(options) if options else []
+            argv += _options(step.options) if isinstance(step, _WITH_OPTIONS) else []
         else:
-            argv += ["--no-index", "--no-build"]
+            # Not the image's own directory: a project there may configure uv.
+            argv += ["--directory", place, "--no-index", "--no-build"]
         return self._run([*argv, "-r", f"{place}/pylock.toml"], mounts)
 
     def _wanted(self, number: int, step: Step) -> list[str]:
@@ -177,7 +177,7 @@ class Installer:
             f"type=cache,id=aweigh-uv-{slug},target={_CACHE}",
             *more_mounts,
         ]
-        flags = " ".join(f"--mount={mount}" for mount in mounts)
+        flags = spaced(f"--mount={mount}" for mount in mounts)
         return f"RUN {flags} {exec_form([_UV, *argv])}"
 
 

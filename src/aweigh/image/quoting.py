@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["exec_form", "quoted", "unexpanded"]
+__all__ = ["exec_form", "quoted", "spaced", "unexpanded"]
 
 # The parser reads lines of at most 64 KiB; a continued line counts piece by piece.
 _LINE_LIMIT = 8_000
@@ -36,6 +36,13 @@ def exec_form(argv: Iterable[str]) -> str:
 
 def _continued(items: list[str]) -> str:
     return ", \\\n    ".join(items)
+
+
+def spaced(flags: Iterable[str]) -> str:
+    """Write an instruction's flags beside each other, continued where they are many."""
+    items = list(flags)
+    line = " ".join(items)
+    return line if len(line) < _LINE_LIMIT else " \\\n    ".join(items)
 
 
 def unexpanded(path: str) -> str:

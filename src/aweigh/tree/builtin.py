@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BUILTIN_EXCLUDES", "VIRTUALENV_MARK", "BuiltinExclude"]
+__all__ = ["BUILTIN_EXCLUDES", "DIRECTORY_MARKS", "BuiltinExclude"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +55,6 @@ BUILTIN_EXCLUDES: Final = tuple(
     )
     for pattern in patterns
 )
-# A directory that holds this file is a virtual environment, whatever its name.
-VIRTUALENV_MARK: Final = "pyvenv.cfg"
+# A directory that holds one of these is a virtual environment or a cache (Cache
+# Directory Tagging Specification, bford.info/cachedir), whatever its name.
+DIRECTORY_MARKS: Final = ("pyvenv.cfg", "CACHEDIR.TAG")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aweigh.errors import TreeError
-from aweigh.tree.builtin import VIRTUALENV_MARK
+from aweigh.tree.builtin import DIRECTORY_MARKS
 from aweigh.tree.digests import numbers
 from aweigh.tree.entry import Skipped
 from aweigh.tree.ignore import key
@@ -134,9 +134,9 @@ def _open(
         with os.scandir(path) as listing:
             entries = list(listing)
         names = [entry.name for entry in entries]
-        if rules.builtin and not place.taken_back and VIRTUALENV_MARK in names:
-            rule = f"{BUILTIN}{VIRTUALENV_MARK}"
-            found.skipped.append(Skipped(place.path, rule, 0))
+        mark = next((name for name in DIRECTORY_MARKS if name in names), None)
+        if mark and rules.builtin and not place.taken_back:
+            found.skipped.append(Skipped(place.path, f"{BUILTIN}{mark}", 0))
             return None
         at = base + key(place.path)
         inner = place.rules.entering(path, names, shown=place.path, at=at)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from uv import find_uv_bin
@@ -56,23 +57,23 @@ async def pinned() -> dict[str, LockedWheel]:
         stdout=asyncio.subprocess.PIPE,
     )
     text, _ = await process.communicate("\n".join(NAMES).encode())
-    packages = tomllib.loads(text.decode())["packages"]
-    return {one["name"]: locked(one) for one in packages}
+    found = {}
+    for package in tomllib.loads(text.decode())["packages"]:
+        (wheel,) = package["wheels"]
+        found[package["name"]] = locked(package, wheel)
+        found[f"{package['name']} source"] = locked(package, package["sdist"])
+    return found
 
 
-def locked(package: dict[str, object]) -> LockedWheel:
-    """Read the pure wheel of one package of a lock."""
-    wheels = package["wheels"]
-    assert isinstance(wheels, list)
-    (wheel,) = wheels
-    name = str(package["name"])
+def locked(package: dict[str, Any], file: dict[str, Any]) -> LockedWheel:
+    """Pin one file of one package of a lock."""
     return LockedWheel(
-        name=name,
-        version=str(package["version"]),
-        filename=wheel["url"].rpartition("/")[2],
-        url=wheel["url"],
-        digest=Digest(wheel["hashes"]["sha256"]),
-        size=25_000_000 if name == NAMES[0] else wheel["size"],
+        name=package["name"],
+        version=package["version"],
+        filename=file["url"].rpartition("/")[2],
+        url=file["url"],
+        digest=Digest(file["hashes"]["sha256"]),
+        size=25_000_000 if package["name"] == NAMES[0] else file["size"],
         step=0,
     )
 
@@ -153,6 +154,27 @@ async def test_other_content_is_refused(
     other = replace(pinned["idna"], digest=Digest.of(b"something else"))
     with pytest.raises(BuildError, match=r"(?i)hash"):
         await builder.build(request_of(spec, [other]))
+
+
+async def test_what_has_no_wheel_is_built(
+    *,
+    engine: Engine,
+    builder: EngineBuilder,
+    request_of: Callable[[ImageSpec, list[LockedWheel]], BuildRequest],
+    pinned: dict[str, LockedWheel],
+    services: Services,
+    tmp_path: Path,
+) -> None:
+    """A source distribution is built in the engine, with the options of its step."""
+    make_wheel(tmp_path, "unused")
+    spec = ImageSpec("t", base=services.base).with_packages("idna", find_links=["."])
+    built = await builder.build(request_of(spec, [pinned["idna source"]]))
+    lines: list[str] = []
+    script = "import importlib.metadata as m; print(m.version('idna'))"
+    await run_container(
+        engine, str(built.digest), ["python", "-c", script], on_log=lines.append
+    )
+    assert lines == [pinned["idna"].version]
 
 
 async def test_local_wheels_come_from_the_context_and_last(

@@ -59,7 +59,7 @@ async def test_modes_are_private_from_the_start(tmp_path: Path) -> None:
             }
     finally:
         os.umask(before)
-    assert len(found) == 4
+    assert len(found) == 5
     assert set(found.values()) == {0o600}
     assert stat.S_IMODE((tmp_path / "x" / "c").stat().st_mode) == 0o700
 

@@ -78,7 +78,9 @@ class Index:
                     self.send_response(status)
                     if status == 401:
                         self.send_header("WWW-Authenticate", "Basic realm=index")
-                    kind = "binary/octet-stream" if "/files/" in self.path else "text/html"
+                    kind = (
+                        "binary/octet-stream" if "/files/" in self.path else "text/html"
+                    )
                     self.send_header("Content-Type", kind)
                     self.send_header("Content-Length", str(len(content)))
                     self.end_headers()

@@ -90,9 +90,7 @@ async def test_credentials_of_the_environment_are_used_and_forgotten(
 
 
 @pytest.mark.parametrize("status", [500, 503])
-async def test_an_index_that_fails(
-    place: Place, spec: ImageSpec, status: int
-) -> None:
+async def test_an_index_that_fails(place: Place, spec: ImageSpec, status: int) -> None:
     """Nobody is blamed but the index."""
     place.index.status = status
     with pytest.raises(ResolveError, match="gave no answer") as caught:
@@ -133,9 +131,7 @@ async def test_cancelling_kills_all_that_was_started(
     )
     program.chmod(0o755)
     resolver = UvResolver(Uv(place.environ, binary=str(program)))
-    task = asyncio.create_task(
-        resolver.resolve(place.request(spec.with_packages("a")))
-    )
+    task = asyncio.create_task(resolver.resolve(place.request(spec.with_packages("a"))))
     while not pids.exists() or not pids.read_text().endswith("\n"):
         await asyncio.sleep(0.01)
     begin = time.monotonic()
@@ -200,9 +196,7 @@ async def test_targets_that_nothing_is_made_for(
     assert place.leftovers() == []
 
 
-async def test_files_that_the_spec_does_not_name(
-    place: Place, spec: ImageSpec
-) -> None:
+async def test_files_that_the_spec_does_not_name(place: Place, spec: ImageSpec) -> None:
     """A local index in the environment is on no other machine."""
     make_dist(place.root / "local" / "a", "a")
     (place.root / "local" / "a" / "index.html").write_text(
@@ -227,7 +221,7 @@ def test_userinfo_is_taken_out_of_every_url() -> None:
         ("error: invalid peer certificate: UnknownIssuer", "a certificate", ""),
         ("error: Failed to build `x==1`\n  cause: no", "source distribution", "x==1"),
         ("error: something new", "uv could not pin", ""),
-        (f"error: {'x' * 3000}", r"\.\.\.$", ""),
+        (f"error: {'x' * 3000}", r"xxx\.\.\.", ""),
         (
             "error: No solution found when resolving dependencies\n  cause: Because x "
             "has no usable wheels and you require x>=1,<2, we can conclude",
@@ -236,9 +230,7 @@ def test_userinfo_is_taken_out_of_every_url() -> None:
         ),
     ],
 )
-def test_what_uv_says_is_understood(
-    said: str, meaning: str, requirement: str
-) -> None:
+def test_what_uv_says_is_understood(said: str, meaning: str, requirement: str) -> None:
     """Each cause has its own words."""
     error = explain(f"warning: noise\n  cause: more\n{said}\n", "/nowhere")
     assert isinstance(error, ResolveError)

@@ -121,7 +121,7 @@ async def test_a_project_lock_is_exported(
         place.add(name)
     (place.root / "pyproject.toml").write_text(
         '[project]\nname = "acme"\nversion = "1"\nrequires-python = ">=3.11"\n'
-        "dependencies = [\"a\", \"w; sys_platform == 'win32'\"]\n"
+        'dependencies = ["a", "w; sys_platform == \'win32\'"]\n'
         '[project.optional-dependencies]\nex = ["b"]\nother = ["d"]\n'
         '[dependency-groups]\ndev = ["c"]\n'
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aweigh.backends.resolver import Uv, UvResolver
 from aweigh.errors import ResolveError, SpecError
 from aweigh.image.lock import Lock
 from aweigh.image.spec import ImageSpec
@@ -264,30 +265,32 @@ async def test_projects_with_different_extras_do_not_mix(
 async def test_settings_of_a_project_or_script_count(
     place: Place, spec: ImageSpec, versions: Versions, kind: str
 ) -> None:
-    """What [tool.uv] says holds for it, and not for other steps."""
-    place.add("a")
-    place.add("b")
-    place.add("b", "2.0")
+    """Its own indexes and constraints hold for it, and not for other steps."""
+    for version in ("1.0", "2.0", "3.0"):
+        place.add("b", version)
+    place.add("a", requires=["c"])
+    place.add("c")
+    place.add("c", "2.0")
+    settings = (
+        f'[[tool.uv.index]]\nurl = "{place.index.url}"\ndefault = true\n'
+        '[tool.uv]\nconstraint-dependencies = ["b<3", "c<2"]\n'
+    )
     if kind == "project":
         (place.root / "pyproject.toml").write_text(
-            '[project]\nname = "acme"\nversion = "1"\ndependencies = ["b"]\n'
-            '[tool.uv]\nconstraint-dependencies = ["b<2"]\n'
-            "[tool.uv.pip]\nresolution = 'lowest'\n"
+            '[project]\nname = "acme"\nversion = "1"\n'
+            f'dependencies = ["b"]\n{settings}'
         )
-        wanted = spec.with_packages("a").with_project(".")
+        wanted = spec.with_packages("a", index_url=place.index.url).with_project(".")
     else:
-        (place.root / "run.py").write_text(
-            '# /// script\n# dependencies = ["b"]\n# [tool.uv]\n'
-            '# constraint-dependencies = ["b<2"]\n# ///\n'
-        )
+        block = f'dependencies = ["b"]\n{settings}'.splitlines()
+        text = "".join(f"# {line}\n" for line in block)
+        (place.root / "run.py").write_text(f"# /// script\n{text}# ///\n")
         wanted = ImageSpec.from_script(
             "run.py", name="app", base="python:3.12-slim"
-        ).with_packages("a")
-    lock = await place.resolve(wanted)
-    assert versions(lock)["a"] == "1.0"
-    if kind == "project":
-        assert versions(lock)["b"] == "1.0"
-    assert str(place.root) not in repr(lock)
+        ).with_packages("a", index_url=place.index.url)
+    resolver = UvResolver(Uv(place.environ), seconds=60)
+    lock = await resolver.resolve(place.request(wanted))
+    assert versions(lock) == {"a": "1.0", "b": "2.0", "c": "2.0"}
 
 
 async def test_a_spec_without_packages_has_an_empty_lock(

@@ -189,10 +189,10 @@ class AssembleBuilder:
         return LayerWriter(
             self._registry,
             request.reference,
-            memo,
-            directory,
-            self._limits,
-            self._listener,
+            memo=memo,
+            directory=directory,
+            limits=self._limits,
+            listener=self._listener,
         )
 
     async def _plan(
@@ -211,7 +211,18 @@ class AssembleBuilder:
         tag = request.reference.with_tag(cache_tag(facts.python, request.platform))
         cached = await self._cached(tag)
         lock = await self._resolve(request, facts, cached)
-        python = await self._python(request, base, facts, lock, cached, codec)
+        recipe = PythonRecipe(
+            stager=self._stager(request, facts, lock),
+            compiler=await self._compilers.find(facts.python),
+            codec=codec,
+            seen=cached.bytecodes,
+        )
+        planned = plan_layers(
+            lock,
+            base_layers=len(base.manifest.layers),
+            other_layers=len(files) + 1,
+        )
+        python = map(recipe.layer, planned)
         return _Plan(
             layers=(*python, environment_layer(facts, lock, codec), *files),
             cached=cached,
@@ -238,16 +249,8 @@ class AssembleBuilder:
             )
         )
 
-    async def _python(
-        self,
-        request: BuildRequest,
-        base: Base,
-        facts: BaseFacts,
-        lock: Lock,
-        cached: CachedImage,
-        codec: Codec,
-    ) -> tuple[Wanted, ...]:
-        stager = Stager(
+    def _stager(self, request: BuildRequest, facts: BaseFacts, lock: Lock) -> Stager:
+        return Stager(
             uv=self._uv,
             environ=self._environ,
             python=facts.python,
@@ -255,18 +258,6 @@ class AssembleBuilder:
             local={member.path: member for member in request.snapshot.members},
             index_of=Indexes(request.spec, lock, self._environ).of,
         )
-        recipe = PythonRecipe(
-            stager=stager,
-            compiler=await self._compilers.find(facts.python),
-            codec=codec,
-            seen=cached.bytecodes,
-        )
-        planned = plan_layers(
-            lock,
-            base_layers=len(base.manifest.layers),
-            other_layers=len(request.spec.steps) + 1,
-        )
-        return tuple(map(recipe.layer, planned))
 
     async def _push_config(
         self,

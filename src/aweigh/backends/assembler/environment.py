@@ -1,4 +1,4 @@
-"""The tiny layer that makes our directories a virtual environment of the base's Python."""
+"""The tiny layer that makes an environment of directories, and holds its lock."""
 
 from __future__ import annotations
 

@@ -109,6 +109,7 @@ class LayerWriter:
         self,
         registry: Registry,
         reference: Reference,
+        *,
         memo: LayerMemo,
         directory: Path,
         limits: Limits,

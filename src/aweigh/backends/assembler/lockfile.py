@@ -28,15 +28,16 @@ def write_lock(
 
 def _package(wheel: LockedWheel, index: str) -> str:
     place = "path" if wheel.url.startswith("/") else "url"
-    size = "" if wheel.size is None else f", size = {wheel.size}"
+    fields = [f"name = {_text(wheel.filename)}", f"{place} = {_text(wheel.url)}"]
+    fields += [] if wheel.size is None else [f"size = {wheel.size}"]
+    fields += [f'hashes = {{ sha256 = "{wheel.digest.hex}" }}']
     lines = [
         "",
         "[[packages]]",
         f"name = {_text(wheel.name)}",
         f"version = {_text(wheel.version)}",
         f"index = {_text(index)}" if index else "",
-        f"wheels = [{{ name = {_text(wheel.filename)}, {place} = {_text(wheel.url)}"
-        f'{size}, hashes = {{ sha256 = "{wheel.digest.hex}" }} }}]',
+        f"wheels = [{{ {', '.join(fields)} }}]",
     ]
     return "\n".join(lines) + "\n"
 

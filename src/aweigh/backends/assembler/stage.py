@@ -159,6 +159,6 @@ def _refuse_source(wheel: LockedWheel) -> None:
         raise SpecError(
             f"{wheel.name} {wheel.version} has no wheel for this platform, only "
             f"{wheel.filename}",
-            hint="building it executes code: use builder='engine', or add a wheel of it "
-            "with find_links",
+            hint="building it executes code: use builder='engine', or add a "
+            "wheel of it with find_links",
         )

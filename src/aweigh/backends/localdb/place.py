@@ -20,6 +20,8 @@ from aweigh.backends.localdb.faults import AbsentError, UnusableError
 __all__ = ["Identity", "Place", "filesystem_type", "is_shared"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
+# Tells backup tools, and our own walk, that nothing here is worth keeping.
+_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# See bford.info/cachedir\n"
 _JOURNALS = ("-wal", "-shm", "-journal")
 
 # Where several machines may map one file, or where locks and shared mappings are known
@@ -84,8 +86,14 @@ class Place:
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_directory()
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW
         with suppress(FileExistsError):
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW
+            tag = os.open(self.directory / "CACHEDIR.TAG", flags, 0o600)
+            try:
+                os.write(tag, _TAG)
+            finally:
+                os.close(tag)
+        with suppress(FileExistsError):
             os.close(os.open(self.database, flags, 0o600))
 
     def set_aside(self, now: float) -> Path:

@@ -8,6 +8,7 @@ with a new file name.
 from __future__ import annotations
 
 import math
+import sqlite3
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from aweigh.backends.localdb.faults import StrangeError
 from aweigh.memory import Record, Table, digest_parts
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -74,6 +74,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _create(Table.LOCKS),
 )
 """Statements that lead from minor version n to n + 1; none is ever changed."""
+
+_SINCE = {Table.LOCKS: 2}
+"""The minor version that brought a table, where it was not the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +157,19 @@ def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> int:
 def select(
     connection: sqlite3.Connection, table: Table, key: str
 ) -> tuple[object, ...] | None:
-    """Return the raw columns of a row, for `decode`, or None."""
-    rows: list[tuple[object, ...]] = connection.execute(
-        f"SELECT {_COLUMNS} FROM {table} WHERE key = ?",  # noqa: S608  # an enum
-        (key,),
-    ).fetchall()
+    """Return the raw columns of a row, for `decode`, or None.
+
+    A table that the file is too old for has no rows.
+    """
+    statement = f"SELECT {_COLUMNS} FROM {table} WHERE key = ?"  # noqa: S608  # an enum
+    try:
+        rows: list[tuple[object, ...]] = connection.execute(
+            statement, (key,)
+        ).fetchall()
+    except sqlite3.OperationalError:
+        if version(connection) >= _SINCE.get(table, 1):
+            raise
+        return None
     return rows[0] if rows else None
 
 

@@ -18,7 +18,7 @@ _LIMIT = 1000
 # (what uv writes, what it means, what to do); the first that is found counts.
 _CAUSES: Final = (
     (
-        re.compile(r"\b401\b|\b403\b|valid authentication credentials", re.IGNORECASE),
+        re.compile(r"401 Unauthorized|403 Forbidden|valid authentication credentials", re.IGNORECASE),
         "the package index wants other credentials",
         "set UV_INDEX_URL, netrc or a keyring for it; a spec holds no credentials",
     ),
@@ -45,6 +45,7 @@ _CAUSES: Final = (
     ),
 )
 _NO_SOLUTION = "No solution found"
+_UNUSABLE = "can't be installed because it doesn't have"
 _PARSING = re.compile(r"(?:Couldn't|Failed to) parse")
 _BUILDING = re.compile(r"Failed to build|build backend returned", re.IGNORECASE)
 
@@ -72,9 +73,9 @@ def explain(said: str, directory: str) -> AweighError:
     required = _REQUIRED.findall(text)
     requirement = required[-1].rstrip(",:.") if required else ""
     for pattern, meaning, hint in _CAUSES:
-        if match := pattern.search(text):
+        if pattern.search(text):
             return ResolveError(
-                _told(meaning, requirement, text, match.start()),
+                _told(meaning, requirement, text),
                 hint=hint,
                 requirement=requirement or _subject(text),
             )
@@ -83,7 +84,7 @@ def explain(said: str, directory: str) -> AweighError:
             f"a requirement cannot be read: {text[:_LIMIT]}",
             hint="correct it as name[extra]>=1; python_version < '3.13'",
         )
-    if needs_source(text):
+    if needs_source(text) or _UNUSABLE in text:
         return ResolveError(
             _told("there is no wheel for this platform and Python", requirement, text),
             hint="choose a version that has one, or build with an engine",
@@ -123,7 +124,7 @@ def _condensed(said: str) -> str:
     )
 
 
-def _told(meaning: str, requirement: str, text: str, _at: int = 0) -> str:
+def _told(meaning: str, requirement: str, text: str) -> str:
     about = f" ({requirement})" if requirement else ""
     reason = text.removeprefix("No solution found: ")
     short = reason if len(reason) <= _LIMIT else f"{reason[:_LIMIT]}..."

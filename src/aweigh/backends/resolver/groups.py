@@ -36,7 +36,8 @@ _INDEX_LINE = re.compile(
     r"(?m)^(?:-i|--index-url|--extra-index-url|--no-index|-f|--find-links|--pre"
     r"|--no-binary|--only-binary)\b"
 )
-_TOOL_UV = re.compile(r"(?m)^(?:# )?\s*\[\[?tool\.uv\b")
+_TOOL_UV = re.compile(r"(?m)^\s*\[\[?\s*tool\s*\.\s*uv\b")
+_AS_PROJECT = '[project]\nname = "aweigh-script"\nversion = "0"\n'
 
 
 @dataclass(slots=True)
@@ -157,12 +158,13 @@ class _Arranger:
 
     def _project(self, number: int, step: ProjectStep) -> None:
         path = f"steps/{number}/pyproject.toml"
-        group = self._shared(IndexOptions())
         if _TOOL_UV.search(text_of(self.members[path])):
             group = self._own(IndexOptions(), f"steps/{number}")
             path = "pyproject.toml"
-        elif group.has_extras and step.extras:
-            group = self._open[IndexOptions()] = self._own(IndexOptions())
+        else:
+            group = self._shared(IndexOptions())
+            if group.has_extras and step.extras:
+                group = self._open[IndexOptions()] = self._own(IndexOptions())
         _extend(group, number, path)
         group.has_extras = group.has_extras or bool(step.extras)
         for extra in step.extras:
@@ -172,15 +174,17 @@ class _Arranger:
 
     def _script(self, number: int) -> None:
         path = f"steps/{number}/script.py"
-        text = text_of(self.members[path])
-        if _TOOL_UV.search(text):
+        lines = text_of(self.members[path]).splitlines()[1:-1]
+        block = "\n".join(line[2:] for line in lines)
+        if _TOOL_UV.search(block):
+            # uv reads the indexes of a project's file, but not those of a script.
             group = self._own(IndexOptions(), f"steps/{number}")
-            _extend(group, number, "script.py")
+            group.files[f"steps/{number}/pyproject.toml"] = f"{_AS_PROJECT}{block}\n"
+            _extend(group, number, "pyproject.toml")
             return
         # uv does not say which packages a script asked for, but of a file it does.
-        lines = (line[2:] for line in text.splitlines()[1:-1])
-        block = tomllib.loads("\n".join(lines))
-        self._lines(number, map(str, block.get("dependencies", [])), IndexOptions())
+        wanted = tomllib.loads(block).get("dependencies", [])
+        self._lines(number, map(str, wanted), IndexOptions())
 
     def _wheels(self, number: int) -> None:
         place = f"steps/{number}/wheels/"

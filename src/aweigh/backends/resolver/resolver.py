@@ -69,6 +69,7 @@ class UvResolver:
             SpecError: A step cannot be resolved for this platform or Python.
         """
         target = Target(request.platform, request.python, request.manylinux)
+        target.check()
         members = [
             member
             for member in request.snapshot.members

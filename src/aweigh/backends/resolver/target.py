@@ -37,6 +37,15 @@ class Target(NamedTuple):
     python: str
     libc: str
 
+    def check(self) -> None:
+        """Refuse what nothing can be pinned for.
+
+        Raises:
+            SpecError: It is the platform, the Python or the libc.
+        """
+        self._minor()
+        self.triple  # noqa: B018 - it raises
+
     @property
     def triple(self) -> str:
         """Name the platform as uv does; never a newer libc than the target's.
