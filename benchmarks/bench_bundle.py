@@ -21,9 +21,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from aweigh import Settings, open_session
 from benchmarks.measure import alternate, environ, machine, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _FLYTE_ENV = Path(__file__).parent / ".envs" / "flyte"
 _FLYTE = """
@@ -163,7 +167,11 @@ def details(figures: dict[str, list[dict[str, float]]]) -> list[str]:
     """Return a markdown table of the other figures, medians."""
     names = {"gap_ms": "largest loop gap ms", "peak_mib": "peak MiB", "sent": "bytes"}
     # The largest of all rounds for the gap: it is a promise, not an average.
-    summary: dict[str, Callable[[Iterable[float]], float]] = {"gap_ms": max, "peak_mib": statistics.median, "sent": statistics.median}
+    summary: dict[str, Callable[[Iterable[float]], float]] = {
+        "gap_ms": max,
+        "peak_mib": statistics.median,
+        "sent": statistics.median,
+    }
     lines = [f"| | {' | '.join(names.values())} |", "|---|---|---|---|"]
     for side, runs in figures.items():
         cells = [

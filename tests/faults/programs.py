@@ -36,7 +36,10 @@ kept: list[object] = []
 
 def say(kind: str, **values: object) -> None:
     """Print an object with the time at which it was printed."""
-    print(json.dumps({"kind": kind, "at": time.monotonic(), **values}), flush=True)
+    line = json.dumps({"kind": kind, "at": time.monotonic(), **values})
+    # In one write: threads may say something at the same time.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def hear(event: Event, /) -> None:

@@ -376,6 +376,27 @@ async def test_two_versions_take_turns(
     assert _minor(tmp_path) == len(rows.MIGRATIONS) + 1
 
 
+async def test_a_file_from_before_a_table_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it lacks is a miss that harms nothing; the first write adds it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "MIGRATIONS", rows.MIGRATIONS[:1])
+        async with database(tmp_path) as older:
+            await older.remember([record("a")])
+    assert _minor(tmp_path) == 1
+    warned: list[object] = []
+    async with database(tmp_path, listener=warned.append) as db:
+        assert await db.recall(Table.LOCKS, record_key("a")) is None
+        assert await db.rows(Table.LOCKS) == []
+        assert await db.recall(Table.IMAGES, record_key("a")) is not None
+        await db.remember([record("b", table=Table.LOCKS)])
+        assert await db.recall(Table.LOCKS, record_key("b")) is not None
+        assert await db.recall(Table.IMAGES, record_key("a")) is not None
+    assert warned == []
+    assert _minor(tmp_path) == len(rows.MIGRATIONS)
+
+
 def _minor(path: Path) -> int:
     connection = sqlite3.connect(file_in(path))
     ((minor,),) = connection.execute("PRAGMA user_version").fetchall()

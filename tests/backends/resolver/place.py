@@ -22,7 +22,7 @@ ARM = Platform("linux", "arm64")
 AMD = Platform("linux", "amd64")
 
 
-def make_dist(  # noqa: PLR0913 - what a wheel says
+def make_dist(
     directory: Path,
     name: str,
     version: str = "1.0",
@@ -87,7 +87,7 @@ class Index:
                     if self.command == "GET":
                         self.wfile.write(content)
 
-            do_HEAD = do_GET
+            do_HEAD = do_GET  # noqa: N815 - a name of http.server
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -117,7 +117,7 @@ async def test_a_deadline_ends_it(place: Place, spec: ImageSpec) -> None:
 async def test_cancelling_kills_all_that_was_started(
     place: Place, spec: ImageSpec
 ) -> None:
-    """uv and its children are gone at once, and the directory too."""
+    """Uv and its children are gone at once, and the directory too."""
     place.root.joinpath("bin").mkdir()
     program = place.root / "bin" / "uv"
     pids = place.root / "pids"
@@ -223,8 +223,8 @@ def test_userinfo_is_taken_out_of_every_url() -> None:
         ("error: something new", "uv could not pin", ""),
         (f"error: {'x' * 3000}", r"xxx\.\.\.", ""),
         (
-            "error: No solution found when resolving dependencies\n  cause: Because x "
-            "has no usable wheels and you require x>=1,<2, we can conclude",
+            "error: No solution found when resolving dependencies\n  cause: Because x"
+            " has no usable wheels and you require x>=1,<2, we can conclude",
             "no wheel for this platform",
             "x>=1,<2",
         ),

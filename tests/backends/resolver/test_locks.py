@@ -1,5 +1,6 @@
 """Locks that users bring are taken as they are, for the target."""
 
+import asyncio
 import hashlib
 import subprocess
 import sys
@@ -26,6 +27,16 @@ def _entry(name: str, version: str, *files: str, marker: str = "") -> str:
     return (
         f'[[packages]]\nname = "{name}"\nversion = "{version}"\n{told}'
         f"wheels = [{wheels}]\n"
+    )
+
+
+def _lock(place: Place) -> None:
+    subprocess.run(
+        [find_uv_bin(), "lock", "-q", "--python", sys.executable],
+        cwd=place.root,
+        env=place.environ | {"UV_DEFAULT_INDEX": place.index.url},
+        check=True,
+        timeout=60,
     )
 
 
@@ -125,13 +136,7 @@ async def test_a_project_lock_is_exported(
         '[project.optional-dependencies]\nex = ["b"]\nother = ["d"]\n'
         '[dependency-groups]\ndev = ["c"]\n'
     )
-    subprocess.run(
-        [find_uv_bin(), "lock", "-q", "--python", sys.executable],
-        cwd=place.root,
-        env=place.environ | {"UV_DEFAULT_INDEX": place.index.url},
-        check=True,
-        timeout=60,
-    )
+    await asyncio.to_thread(_lock, place)
     place.add("a", "2.0")
     plain = await place.resolve(spec.with_project("."))
     assert versions(plain) == {"a": "1.0"}
@@ -157,13 +162,7 @@ async def test_a_project_lock_with_own_wheels(
         '[project]\nname = "acme"\nversion = "1"\nrequires-python = ">=3.11"\n'
         'dependencies = ["lib"]\n[tool.uv.sources]\nlib = { path = "lib" }\n'
     )
-    subprocess.run(
-        [find_uv_bin(), "lock", "-q", "--python", sys.executable],
-        cwd=place.root,
-        env=place.environ | {"UV_DEFAULT_INDEX": place.index.url},
-        check=True,
-        timeout=60,
-    )
+    await asyncio.to_thread(_lock, place)
     lock = await place.resolve(spec.with_project(".").with_wheel("own/*.whl"))
     assert versions(lock) == {"a": "1.0", "lib": "1.0"}
     assert [one.name for one in lock.wheels if one.first_party] == ["lib"]

@@ -1,12 +1,14 @@
 """An unchanged spec is resolved once, also from another process."""
 
+import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
+from aweigh.backends.localdb import open_localdb
 from aweigh.backends.resolver import RememberingResolver, UvResolver
 from aweigh.errors import ResolveError
+from aweigh.events import silent
 from aweigh.image.lock import Lock
 from aweigh.image.resolve import ResolveRequest
 from aweigh.image.spec import ImageSpec
@@ -21,13 +23,16 @@ class Shelf:
         self.rows: dict[str, Record] = {}
 
     async def recall(self, table: Table, key: str, /) -> Record | None:
+        """Return the row."""
         assert table is Table.LOCKS
         return self.rows.get(key)
 
     async def remember(self, records: Sequence[Record], /) -> None:
+        """Keep rows."""
         self.rows |= {record.key: record for record in records}
 
     async def forget(self, table: Table, keys: Sequence[str], /) -> None:
+        """Nobody forgets locks."""
         raise AssertionError(table, keys)
 
 
@@ -39,6 +44,7 @@ class Counting:
         self.count = 0
 
     async def resolve(self, request: ResolveRequest, /) -> Lock:
+        """Count and ask."""
         self.count += 1
         return await self.inner.resolve(request)
 
@@ -56,6 +62,7 @@ class Desk:
         )
 
     async def resolve(self, spec: ImageSpec, **changes: object) -> Lock:
+        """Resolve a spec."""
         return await self.resolver.resolve(self.place.request(spec, **changes))
 
 
@@ -166,9 +173,17 @@ async def test_what_another_version_wrote_is_a_miss(
 
 
 async def test_locks_survive_in_the_local_database(
-    tmp_path: Path, place: Place, spec: ImageSpec
+    place: Place, spec: ImageSpec
 ) -> None:
-    """LocalDB keeps locks between two openings."""
-    from aweigh.backends.localdb import LocalDB  # noqa: PLC0415
-
-    del LocalDB, tmp_path, place, spec
+    """Another process finds what this one remembered."""
+    place.add("heavy")
+    wanted = spec.with_packages("heavy")
+    found = []
+    for _ in range(2):
+        uv = place.uv()
+        counting = Counting(UvResolver(uv))
+        async with open_localdb(place.root / "db", listener=silent) as memory:
+            resolver = RememberingResolver(counting, memory, time.time, uv)
+            found.append(await resolver.resolve(place.request(wanted)))
+    assert counting.count == 0
+    assert found[0] == found[1]

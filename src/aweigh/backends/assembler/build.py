@@ -5,37 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uv
 
 from aweigh.backends.assembler.base import Bases
-from aweigh.backends.assembler.bytecode import Compilers
-from aweigh.backends.assembler.files import files_layers, needs_links
 from aweigh.backends.assembler.image import configured
-from aweigh.backends.assembler.indexes import Indexes
 from aweigh.backends.assembler.layers import LayerWriter, Limits, scratch
 from aweigh.backends.assembler.memo import (
     KEY_ANNOTATION,
-    CachedImage,
     LayerMemo,
-    cache_tag,
-    read_cached,
 )
-from aweigh.backends.assembler.needs import installs_python, needs_engine
+from aweigh.backends.assembler.needs import needs_engine
 from aweigh.backends.assembler.pack import choose_codec
-from aweigh.backends.assembler.recipes import (
-    PythonRecipe,
-    environment_layer,
-    files_layer,
-)
-from aweigh.backends.assembler.stage import Stager, uv_platform
+from aweigh.backends.assembler.planning import Planner
+from aweigh.backends.assembler.uvenv import uv_environment
 from aweigh.errors import AweighError, SpecError
 from aweigh.events import BuildFinished, BuildStarted, silent
 from aweigh.image.build import Built
-from aweigh.image.plan import plan_layers
-from aweigh.image.resolve import ResolveRequest
 from aweigh.oci import Manifest, describe
 from aweigh.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 
@@ -43,36 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from aweigh.backends.assembler.base import Base, BaseFacts
-    from aweigh.backends.assembler.layers import Wanted
+    from aweigh.backends.assembler.base import Base
     from aweigh.backends.assembler.memo import StoredLayer
-    from aweigh.backends.assembler.pack import Codec
+    from aweigh.backends.assembler.planning import ImagePlan
     from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
-    from aweigh.image.lock import Lock
     from aweigh.image.resolve import Resolver
     from aweigh.memory import Memory
     from aweigh.oci import Descriptor, Reference
 
 __all__ = ["AssembleBuilder"]
 
-_DEFAULT_TRANSFERS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What one image consists of.
-
-    Attributes:
-        layers: What goes on the base, lowest first.
-        cached: What the registry remembers.
-        tag: The cache tag to move; None when there is nothing to find by it.
-    """
-
-    layers: tuple[Wanted, ...]
-    cached: CachedImage
-    tag: Reference | None
+_DEFAULT_TRANSFERS: Final = 8
+_MOST_WORKERS: Final = 4
 
 
 class AssembleBuilder:
@@ -104,17 +75,18 @@ class AssembleBuilder:
         layer_cache: bool = True,
     ) -> None:
         self._registry = registry
-        self._resolver = resolver
         self._memory = memory
         self._directory = cache_dir / "assemble"
-        self._environ = dict(environ)
         self._listener = listener
-        self._uv = uv.find_uv_bin()
-        self._compilers = Compilers(self._uv, self._environ)
-        self._limits = Limits.of(
-            work=max(1, min(4, os.cpu_count() or 1)), transfers=concurrency
+        self._limits = Limits.of(work=_workers(), transfers=concurrency)
+        self._planner = Planner(
+            registry=registry,
+            resolver=resolver,
+            uv=uv.find_uv_bin(),
+            environ=uv_environment(environ),
+            listener=listener,
+            layer_cache=layer_cache,
         )
-        self._layer_cache = layer_cache
 
     async def build(self, request: BuildRequest, /) -> Built:
         """Assemble one platform and push it under the request's reference.
@@ -158,18 +130,12 @@ class AssembleBuilder:
         self, request: BuildRequest, base: Base, bases: Bases, directory: Path
     ) -> Built:
         codec = choose_codec(base.manifest)
+        plan = await self._planner.plan(request, base, bases, codec)
+        memo = LayerMemo(self._memory, request.reference, codec, plan.cached)
+        writer = self._writer(request, memo, directory)
         async with asyncio.TaskGroup() as group:
-            planning = group.create_task(self._plan(request, base, bases, codec))
-            # The base's layers need not wait for a plan.
-            nothing_known = LayerMemo(
-                self._memory, request.reference, codec, CachedImage()
-            )
-            copier = self._writer(request, nothing_known, directory)
-            for layer in set(base.manifest.layers):
-                group.create_task(copier.copy(base, layer))
-            plan = await planning
-            memo = LayerMemo(self._memory, request.reference, codec, plan.cached)
-            writer = self._writer(request, memo, directory)
+            for layer in dict.fromkeys(base.manifest.layers):
+                group.create_task(writer.copy(base, layer))
             tasks = [group.create_task(writer.ensure(one)) for one in plan.layers]
         layers = [task.result() for task in tasks]
         manifest = await self._push_config(request, base, plan, layers)
@@ -195,75 +161,11 @@ class AssembleBuilder:
             listener=self._listener,
         )
 
-    async def _plan(
-        self, request: BuildRequest, base: Base, bases: Bases, codec: Codec
-    ) -> _Plan:
-        links: Mapping[str, str] = {}
-        if needs_links(request.spec):
-            links = await bases.links(base)
-        files = [
-            files_layer(layer, codec)
-            for layer in files_layers(request.spec, request.snapshot, base, links)
-        ]
-        if not installs_python(request.spec):
-            return _Plan(layers=tuple(files), cached=CachedImage(), tag=None)
-        facts = await bases.facts(base, request.snapshot.python)
-        tag = request.reference.with_tag(cache_tag(facts.python, request.platform))
-        cached = await self._cached(tag)
-        lock = await self._resolve(request, facts, cached)
-        recipe = PythonRecipe(
-            stager=self._stager(request, facts, lock),
-            compiler=await self._compilers.find(facts.python),
-            codec=codec,
-            seen=cached.bytecodes,
-        )
-        planned = plan_layers(
-            lock,
-            base_layers=len(base.manifest.layers),
-            other_layers=len(files) + 1,
-        )
-        python = map(recipe.layer, planned)
-        return _Plan(
-            layers=(*python, environment_layer(facts, lock, codec), *files),
-            cached=cached,
-            tag=tag if self._layer_cache else None,
-        )
-
-    async def _cached(self, tag: Reference) -> CachedImage:
-        if not self._layer_cache:
-            return CachedImage()
-        return await read_cached(self._registry, tag, self._listener)
-
-    async def _resolve(
-        self, request: BuildRequest, facts: BaseFacts, cached: CachedImage
-    ) -> Lock:
-        return await self._resolver.resolve(
-            ResolveRequest(
-                spec=request.spec,
-                snapshot=request.snapshot,
-                platform=request.platform,
-                python=facts.python,
-                manylinux=facts.libc,
-                upgrade=request.refresh,
-                previous=None if request.refresh else cached.lock,
-            )
-        )
-
-    def _stager(self, request: BuildRequest, facts: BaseFacts, lock: Lock) -> Stager:
-        return Stager(
-            uv=self._uv,
-            environ=self._environ,
-            python=facts.python,
-            platform=uv_platform(request.platform, facts.libc),
-            local={member.path: member for member in request.snapshot.members},
-            index_of=Indexes(request.spec, lock, self._environ).of,
-        )
-
     async def _push_config(
         self,
         request: BuildRequest,
         base: Base,
-        plan: _Plan,
+        plan: ImagePlan,
         layers: list[StoredLayer],
     ) -> Manifest:
         config = configured(base.config, request.spec, request.labels).with_layers(
@@ -282,6 +184,10 @@ class AssembleBuilder:
                 *(layer.descriptor for layer in layers),
             ),
         )
+
+
+def _workers() -> int:
+    return max(1, min(_MOST_WORKERS, os.cpu_count() or 1))
 
 
 def _check(request: BuildRequest) -> Reference:

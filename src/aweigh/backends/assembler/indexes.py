@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Final
 
+from aweigh.backends.assembler.uvenv import scrubbed
 from aweigh.image.lock import normalised
 from aweigh.image.steps import PackagesStep, RequirementsStep
 
@@ -33,7 +34,7 @@ class Indexes:
     def __init__(self, spec: ImageSpec, lock: Lock, environ: Mapping[str, str]) -> None:
         self._steps = spec.steps
         told = (environ.get(name) for name in _VARIABLES)
-        self._default = next(filter(None, told), _DEFAULT)
+        self._default = scrubbed(next(filter(None, told), _DEFAULT))
         packages = tomllib.loads(lock.text).get("packages", [])
         self._named = {
             (normalised(one["name"]), one.get("version")): one["index"]
@@ -45,7 +46,7 @@ class Indexes:
         """Return the index, as uv calls it."""
         named = self._named.get((wheel.name, wheel.version))
         if named:
-            return str(named)
+            return scrubbed(str(named))
         step = self._steps[wheel.step] if wheel.step < len(self._steps) else None
         if isinstance(step, PackagesStep | RequirementsStep) and step.options.index_url:
             return step.options.index_url

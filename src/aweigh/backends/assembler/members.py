@@ -139,12 +139,13 @@ def _refuse_host_paths(file: _File, host_paths: tuple[bytes, ...]) -> None:
 
 
 def _rows(files: Iterable[_File]) -> dict[str, Row]:
-    return {
-        row.path: row
-        for one in files
-        if one.path.endswith(".dist-info/RECORD")
-        for row in read_record(_text(one))
-    }
+    """Return what RECORD files say, where they do not contradict each other."""
+    found: dict[str, set[Row]] = {}
+    for one in files:
+        if one.path.endswith(".dist-info/RECORD"):
+            for row in read_record(_text(one)):
+                found.setdefault(row.path, set()).add(row)
+    return {path: next(iter(rows)) for path, rows in found.items() if len(rows) == 1}
 
 
 def _text(file: _File) -> str:

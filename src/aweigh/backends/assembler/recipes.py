@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aweigh.backends.assembler.conflicts import find_conflicts, settle
 from aweigh.backends.assembler.environment import environment_key, environment_members
 from aweigh.backends.assembler.layers import Candidate, Wanted
 from aweigh.backends.assembler.members import staged_members
@@ -16,6 +17,7 @@ from aweigh.backends.assembler.memo import ENVIRONMENT
 from aweigh.backends.assembler.pack import pack
 from aweigh.backends.assembler.places import DATA_DIRECTORIES, site_packages
 from aweigh.errors import ChangedError
+from aweigh.events import Warned, silent
 from aweigh.image.plan import layer_key
 from aweigh.memory import digest_parts
 from aweigh.oci import Digest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.files import FilesLayer
     from aweigh.backends.assembler.pack import Codec, Packed
     from aweigh.backends.assembler.stage import Stager
+    from aweigh.events import Listener
     from aweigh.image.lock import Lock
     from aweigh.image.plan import PythonLayer
 
@@ -45,12 +48,14 @@ class PythonRecipe:
         stager: Unpacks wheels.
         compiler: Compiles modules; None when no interpreter fits.
         codec: Compresses.
+        listener: Hears of wheels that contradict each other.
         seen: Interpreters that compiled layers the registry has.
     """
 
     stager: Stager
     compiler: Compiler | None
     codec: Codec
+    listener: Listener = silent
     seen: Collection[str] = ()
 
     def layer(self, layer: PythonLayer) -> Wanted:
@@ -96,6 +101,7 @@ class PythonRecipe:
     ) -> Packed:
         await asyncio.to_thread(directory.mkdir)
         stage = await self.stager.unpack(layer.wheels, directory, link_mode=link_mode)
+        await self._settle(stage, layer, directory)
         if self.compiler is not None:
             names = await asyncio.to_thread(_modules, stage)
             final = f"/{site_packages(self.stager.python)}"
@@ -108,6 +114,24 @@ class PythonRecipe:
             trust=link_mode == "hardlink",
         )
         return await pack(members, directory, self.codec)
+
+    async def _settle(self, stage: Path, layer: PythonLayer, directory: Path) -> None:
+        """Let the later of two wheels win: the installer lets either."""
+        conflicts = await asyncio.to_thread(find_conflicts, stage, layer.wheels)
+        for number, conflict in enumerate(conflicts):
+            names = " and ".join(wheel.name for wheel in conflict.writers)
+            winner = conflict.writers[-1]
+            self.listener(
+                Warned(
+                    message=f"{names} write different contents to {conflict.path}; "
+                    f"that of {winner.name} counts",
+                    hint="see whether both are needed",
+                )
+            )
+            alone = await self.stager.unpack(
+                [winner], directory / f"alone-{number}", link_mode="copy"
+            )
+            await asyncio.to_thread(settle, stage, conflict, alone)
 
 
 def environment_layer(facts: BaseFacts, lock: Lock, codec: Codec) -> Wanted:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.lockfile import write_lock
 from aweigh.backends.assembler.process import run_process
+from aweigh.backends.assembler.uvenv import scrubbed
 from aweigh.errors import BuildError, ChangedError, SpecError
 
 if TYPE_CHECKING:
@@ -83,12 +84,9 @@ class Stager:
         Cancelling ends uv; what it wrote is to be removed with the directory.
 
         Raises:
-            SpecError: There is something that is no wheel.
             BuildError: uv could not get a wheel, or it does not fit.
             ChangedError: A wheel of the context is not what it was.
         """
-        for wheel in wheels:
-            _refuse_source(wheel)
         stage = directory / "stage"
         stage.mkdir(parents=True)
         here = [wheel for wheel in wheels if wheel.url in self.local]
@@ -116,7 +114,13 @@ class Stager:
         argv += ["--python", sys.executable, "--python-version", self.python]
         argv += ["--python-platform", self.platform, "--only-binary", ":all:"]
         argv += ["--link-mode", link_mode, "--no-compile-bytecode", "--require-hashes"]
-        argv += ["--no-config", "--no-progress", "--preview-features", "pylock"]
+        argv += [
+            "--no-config",
+            "--no-progress",
+            "--system-certs",
+            "--preview-features",
+            "pylock",
+        ]
         argv += [*more, "-r", str(lock)]
         ended = await run_process(argv, environ=self.environ)
         if ended.code:
@@ -126,7 +130,7 @@ class Stager:
                 hint="check that the index is reachable and that the wheels fit the "
                 "base's Python and C library",
                 step=f"install {names}",
-                log=ended.output.splitlines()[-_SHOWN_LINES:],
+                log=scrubbed(ended.output).splitlines()[-_SHOWN_LINES:],
             )
 
     def _place(
@@ -152,13 +156,3 @@ class Stager:
                 )
             placed.append(replace(wheel, url=str(path)))
         return placed
-
-
-def _refuse_source(wheel: LockedWheel) -> None:
-    if not wheel.is_wheel:
-        raise SpecError(
-            f"{wheel.name} {wheel.version} has no wheel for this platform, only "
-            f"{wheel.filename}",
-            hint="building it executes code: use builder='engine', or add a "
-            "wheel of it with find_links",
-        )

@@ -232,6 +232,8 @@ def expire(
 
 def listing(connection: sqlite3.Connection, table: Table) -> list[RowInfo]:
     """Return every readable row of a table without its value, oldest first."""
+    if version(connection) < _SINCE.get(table, 1):
+        return []
     rows = connection.execute(
         "SELECT key, length(value), created_at, verified_at, expires_at"  # noqa: S608
         f" FROM {table} ORDER BY created_at, key"

@@ -18,7 +18,10 @@ _LIMIT = 1000
 # (what uv writes, what it means, what to do); the first that is found counts.
 _CAUSES: Final = (
     (
-        re.compile(r"401 Unauthorized|403 Forbidden|valid authentication credentials", re.IGNORECASE),
+        re.compile(
+            r"401 Unauthorized|403 Forbidden|valid authentication credentials",
+            re.IGNORECASE,
+        ),
         "the package index wants other credentials",
         "set UV_INDEX_URL, netrc or a keyring for it; a spec holds no credentials",
     ),
