@@ -50,6 +50,5 @@ class Resolver(Protocol):
         Raises:
             ResolveError: No set of versions fits, or an index gave no answer.
             SpecError: A step cannot be resolved for this platform or Python.
-            ChangedError: A file changed since the snapshot was taken.
         """
         ...

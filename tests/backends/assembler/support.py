@@ -38,12 +38,16 @@ def write_wheel(
     """Write a wheel with these files, console scripts, and a RECORD."""
     info = f"{name}-{version}.dist-info"
     texts = dict(files)
-    texts[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    texts[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    )
     texts[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tags}\n"
     if scripts:
         points = "".join(f"{key} = {value}\n" for key, value in scripts.items())
         texts[f"{info}/entry_points.txt"] = f"[console_scripts]\n{points}"
-    rows = [_row(path, "else" if wrong_record else text) for path, text in texts.items()]
+    rows = [
+        _row(path, "else" if wrong_record else text) for path, text in texts.items()
+    ]
     texts[f"{info}/RECORD"] = "".join(rows) + f"{info}/RECORD,,\n"
     path = directory / f"{name}-{version}-{tags}.whl"
     directory.mkdir(parents=True, exist_ok=True)
@@ -100,14 +104,14 @@ class SmallBase:
 
     def hold(self, fake: FakeRegistry, repository: str = "bases/small") -> Reference:
         """Let a registry hold it; return its reference."""
-        plain = [gzip.decompress(layer) for layer in self.layers]
+        plain = [gzip.decompress(layer) for layer in self.layers if not self.broken]
         config = json.dumps({
             "os": self.platform.os,
             "architecture": self.platform.architecture,
             "config": {"Env": list(self.environment), "Cmd": ["sh"]},
             "rootfs": {
                 "type": "layers",
-                "diff_ids": [] if self.broken else [str(Digest.of(one)) for one in plain],
+                "diff_ids": [str(Digest.of(one)) for one in plain],
             },
             "history": [{"created_by": "somebody"} for _ in plain],
         }).encode()  # fmt: skip

@@ -50,6 +50,11 @@ def make_dist(
     return path
 
 
+class _Server(ThreadingHTTPServer):
+    # uv opens many connections at once; one that is dropped is tried again in a second.
+    request_queue_size = 64
+
+
 class Index:
     """A package index over HTTP with what is in a directory.
 
@@ -92,7 +97,7 @@ class Index:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server.server_port}"
         self.url = f"http://{self.host}/simple"
 

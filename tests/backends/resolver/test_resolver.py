@@ -1,7 +1,9 @@
 """What uv pins for a spec, from indexes of tiny wheels."""
 
+import asyncio
 import hashlib
 import io
+import subprocess
 import tarfile
 import tomllib
 from collections.abc import Callable
@@ -334,3 +336,81 @@ def _make_sdist(directory: Path, name: str) -> Path:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
+
+
+async def test_a_commit_is_pinned(place: Place, spec: ImageSpec) -> None:
+    """A repository is pinned by its commit, and kept by the next resolution."""
+    repository = place.root / "repository"
+    repository.mkdir()
+    (repository / "pyproject.toml").write_text(
+        '[project]\nname = "src"\nversion = "1.0"\ndependencies = ["a"]\n'
+    )
+    commit = await asyncio.to_thread(_commit, repository)
+    place.add("a")
+    wanted = spec.with_packages(f"src @ git+file://{repository}", "a")
+    lock = await place.resolve(wanted)
+    found = {one.name: one for one in lock.wheels}["src"]
+    assert found.url == f"git+file://{repository}@{commit}"
+    assert found.size is None
+    assert not found.is_wheel
+    package = tomllib.loads(lock.text)["packages"][1]
+    assert package["vcs"]["commit-id"] == commit
+    make_dist(place.root / "more", "b", requires=["src"])
+    again = wanted.with_packages("b", find_links=["more"])
+    assert found in (await place.resolve(again, previous=lock.text)).wheels
+
+
+def _commit(repository: Path) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "gc.auto=0")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run(
+            ["git", *identity, *command], cwd=repository, check=True, timeout=30
+        )
+    shown = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=repository,
+        check=True,
+        timeout=30,
+        capture_output=True,
+        text=True,
+    )
+    return shown.stdout.strip()
+
+
+async def test_a_file_without_a_digest_is_refused(
+    place: Place, spec: ImageSpec
+) -> None:
+    """Nothing is pinned that cannot be checked when it is fetched."""
+    (place.root / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "x"\n[[packages]]\nname = "a"\n'
+        'version = "1.0"\nwheels = [{ url = "https://files.example/'
+        f'a-1.0-py3-none-any.whl", hashes = {{ sha512 = "{"ab" * 64}" }} }}]\n'
+    )
+    with pytest.raises(ResolveError, match="no SHA-256"):
+        await place.resolve(spec.with_lock("pylock.toml"))
+
+
+@pytest.mark.parametrize("name", ["wheels", "links"])
+async def test_a_file_that_vanished_is_named(
+    place: Place, spec: ImageSpec, name: str
+) -> None:
+    """A wheel that is gone since the snapshot is an error, and nothing stays."""
+    path = make_dist(place.root / name, "mine")
+    if name == "wheels":
+        wanted = spec.with_wheel("wheels/*.whl")
+    else:
+        wanted = spec.with_packages("mine", find_links=["links"])
+    request = place.request(wanted)
+    path.unlink()
+    with pytest.raises(ResolveError, match="mine"):
+        await UvResolver(place.uv(), seconds=60).resolve(request)
+    assert place.leftovers() == []
+
+
+async def test_steps_are_known_without_a_cache(place: Place, spec: ImageSpec) -> None:
+    """A machine that keeps no cache asks the index twice and gets the same."""
+    place.add("a", requires=["b"])
+    place.add("b")
+    request = place.request(spec.with_packages("a").with_packages("b"))
+    lock = await UvResolver(place.uv(UV_NO_CACHE="1"), seconds=60).resolve(request)
+    assert {one.name: one.step for one in lock.wheels} == {"a": 0, "b": 0}

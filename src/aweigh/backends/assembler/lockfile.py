@@ -29,7 +29,6 @@ def write_lock(
 def _package(wheel: LockedWheel, index: str) -> str:
     place = "path" if wheel.url.startswith("/") else "url"
     fields = [f"name = {_text(wheel.filename)}", f"{place} = {_text(wheel.url)}"]
-    fields += [] if wheel.size is None else [f"size = {wheel.size}"]
     fields += [f'hashes = {{ sha256 = "{wheel.digest.hex}" }}']
     lines = [
         "",

@@ -19,8 +19,6 @@ from aweigh.backends.assembler.places import DATA_DIRECTORIES, site_packages
 from aweigh.errors import ChangedError
 from aweigh.events import Warned, silent
 from aweigh.image.plan import layer_key
-from aweigh.memory import digest_parts
-from aweigh.oci import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,10 +32,9 @@ if TYPE_CHECKING:
     from aweigh.events import Listener
     from aweigh.image.lock import Lock
     from aweigh.image.plan import PythonLayer
+    from aweigh.oci import Digest
 
 __all__ = ["PythonRecipe", "environment_layer", "files_layer"]
-
-_LAYOUT = "layout-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +83,7 @@ class PythonRecipe:
         return [ours, *sorted(others - {ours}), ""]
 
     def _key(self, layer: PythonLayer, tag: str) -> Digest:
-        key = layer_key(layer, python=self.stager.python, bytecode=tag)
-        return Digest(digest_parts([_LAYOUT, key.hex]).hex())
+        return layer_key(layer, python=self.stager.python, bytecode=tag)
 
     async def _make(self, layer: PythonLayer, directory: Path) -> Packed:
         try:

@@ -154,22 +154,31 @@ class FileBody:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         sent = 0
-        async with aiofiles.open(self._path, "rb") as file:
-            while block := await file.read(_READ):
-                if sent + len(block) > self.length:
-                    break
-                for start in range(0, len(block), _PIECE):
-                    piece = block[start : start + _PIECE]
-                    yield piece
-                    # Resumed only when the connection took the piece.
-                    sent += len(piece)
-                    self._progressed(sent)
-        if sent != self.length or block:
+        async for block in self._blocks():
+            sent += len(block)
+            if sent > self.length:
+                break
+            before = sent - len(block)
+            for start in range(0, len(block), _PIECE):
+                piece = block[start : start + _PIECE]
+                yield piece
+                # Resumed only when the connection took the piece.
+                self._progressed(before + start + len(piece))
+        if sent != self.length:
             raise ChangedError(
                 f"{self._path} changed its size while it was being pushed",
                 hint="do not change files that are being pushed, then try again",
                 paths=(str(self._path),),
             )
+
+    async def _blocks(self) -> AsyncIterator[bytes]:
+        """Yield the file, closed before its last block: nobody asks for more then."""
+        async with aiofiles.open(self._path, "rb") as file:
+            block = await file.read(_READ)
+            while following := await file.read(_READ):
+                yield block
+                block = following
+        yield block
 
 
 def unreadable(path: Path, error: OSError) -> ChangedError:

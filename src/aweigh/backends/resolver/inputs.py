@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["laid_out", "read_text", "text_of", "write_files"]
 
+# uv takes settings and workspaces from the nearest parent, which must not be a project
+# that happens to have the temporary files within.
+_BOUNDARY = {
+    "uv.toml": "",
+    "pyproject.toml": '[project]\nname = "aweigh-boundary"\nversion = "0"\n',
+}
+
 
 @asynccontextmanager
 async def laid_out(members: Iterable[Member]) -> AsyncIterator[Path]:
@@ -43,6 +50,8 @@ def _make(members: list[Member]) -> Path:
     # uv shows real paths, and /tmp is a symlink on some systems.
     root = Path(tempfile.mkdtemp(prefix="aweigh-resolve-")).resolve()
     try:
+        for name, text in _BOUNDARY.items():
+            (root / name).write_text(text, encoding="utf-8")
         for member in members:
             _put(member, root / member.path)
     except BaseException:

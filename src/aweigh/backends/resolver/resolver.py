@@ -130,7 +130,7 @@ class _Run:
                 argv += ["--group", group]
             self._check(await self.uv.run(argv, directory))
         text = await read_text(directory / _LOCK)
-        packages = read_packages(text)
+        packages = await asyncio.to_thread(read_packages, text)
         if not packages:
             return
         argv = ["pip", "install", "--dry-run", "--no-deps", "--target", "nowhere"]
@@ -172,7 +172,7 @@ class _Run:
         reader = self._reader(directory)
         found = [
             reader.choose(package, step=group.steps[0], first_party=False)
-            for package in read_packages(text)
+            for package in await asyncio.to_thread(read_packages, text)
         ]
         fresh = [one for one in found if one.name not in self.pinned]
         origin = await self._origin(group, [*argv, *wheels_only], fresh)
@@ -202,9 +202,11 @@ class _Run:
         pins = (f"{one.name}=={one.version}\n" for one in fresh if not is_vcs(one))
         await write_files(self.root, {_ANNOTATED: "".join(pins)})
         style = ["--no-header", "--annotation-style", "split"]
-        self._check(
-            await self.uv.run([*argv, *style, "--output-file", _ANNOTATED], self.root)
-        )
+        argv = [*argv, *style, "--output-file", _ANNOTATED]
+        # All it needs was read a moment ago; only without a cache it is asked again.
+        finished = await self.uv.run([*argv, "--offline"], self.root)
+        if finished.code != 0:
+            self._check(await self.uv.run(argv, self.root))
         return steps_of(await read_text(self.root / _ANNOTATED), group.steps)
 
     def _attributed(self, wheel: LockedWheel, origin: dict[str, int]) -> LockedWheel:
