@@ -16,6 +16,7 @@ from aweigh.errors import (
     AweighError,
     BuildError,
     EngineUnavailableError,
+    ResolveError,
     SpecError,
     UndecidedError,
 )
@@ -222,7 +223,7 @@ def _processes(command: str) -> list[str]:
     ("change", "error", "says"),
     [
         (lambda s: s.with_run("echo canary; exit 3"), BuildError, "canary"),
-        (lambda s: s.with_packages("no-such-package-aweigh"), BuildError, "no-such"),
+        (lambda s: s.with_packages("no-such-package-aweigh"), ResolveError, "no-such"),
         (lambda s: s.with_apt("no-such-package-aweigh"), BuildError, "no-such"),
         (lambda s: s.replace(base="127.0.0.1:1/nobody/home:1"), BuildError, "nobody"),
         (lambda s: s.with_requirements("missing.txt"), SpecError, "missing.txt"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from aweigh.backends.localdb import open_localdb
 from aweigh.calls import Session
 from aweigh.events import silent
+from aweigh.image.choose import ChoosingBuilder, PinningBuilder
 from aweigh.image.make import ImageTools
 from aweigh.settings import Settings, environment
 
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
     from aweigh.backends.registry import RegistryClient
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
+    from aweigh.image.build import Builder
     from aweigh.image.checker import Checker
     from aweigh.image.credential import CredentialSource
     from aweigh.image.image import Location
+    from aweigh.image.resolve import Resolver
+    from aweigh.memory import Memory
 
 __all__ = ["Session", "open_session"]
 
@@ -93,7 +98,7 @@ class _Opening:
             session = Session(
                 settings,
                 memory,
-                Backends(settings, self._listener, opened),
+                Backends(settings, memory, self._listener, opened),
                 listener=self._listener,
                 clock=self._clock,
             )
@@ -120,9 +125,14 @@ class Backends:
     """Opens each backend once, when it is first needed, until the session ends."""
 
     def __init__(
-        self, settings: Settings, listener: Listener, stack: AsyncExitStack
+        self,
+        settings: Settings,
+        memory: Memory,
+        listener: Listener,
+        stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
+        self._memory = memory
         self._listener = listener
         self._stack = stack
         self.registry = Opener(self._open_registry, stack)
@@ -148,10 +158,20 @@ class Backends:
 
         return RegistryChecker(registry)
 
-    async def tools(self, _location: Location, /) -> ImageTools:
+    async def tools(self, location: Location, /) -> ImageTools:
         """Return what a build needs."""
         registry = await self.registry()
+        if location == "engine" or self._settings.builder == "engine":
+            builder = await self._engine_builder()
+        else:
+            builder = await self._assembler()
+        return ImageTools(builder=builder, manifests=registry)
+
+    async def _engine_builder(self) -> Builder:
+        registry = await self.registry()
         engine = await self.engine()
+        resolver = await self._resolver()
+        from aweigh.backends.assembler import Pinner
         from aweigh.backends.engine import EngineBuilder
 
         builder = EngineBuilder(
@@ -160,7 +180,45 @@ class Backends:
             registry=registry,
             listener=self._listener,
         )
-        return ImageTools(builder=builder, manifests=registry)
+        pinner = Pinner(
+            registry=registry,
+            resolver=resolver,
+            memory=self._memory,
+            cache_dir=self._settings.cache_dir,
+            listener=self._listener,
+        )
+        return PinningBuilder(builder, pinner)
+
+    async def _assembler(self) -> Builder:
+        registry = await self.registry()
+        resolver = await self._resolver()
+        from aweigh.backends.assembler import AssembleBuilder, needs_engine
+
+        assembler = AssembleBuilder(
+            registry=registry,
+            resolver=resolver,
+            memory=self._memory,
+            cache_dir=self._settings.cache_dir,
+            environ=environment(),
+            listener=self._listener,
+            concurrency=self._settings.concurrency,
+        )
+        if self._settings.builder == "assemble":
+            return assembler
+        return ChoosingBuilder(
+            assembler,
+            self._engine_builder,
+            lambda request: needs_engine(request.spec) is not None,
+        )
+
+    async def _resolver(self) -> Resolver:
+        """Return what pins packages, its backends imported in a thread."""
+        for module in ("aweigh.backends.assembler", "aweigh.backends.resolver"):
+            await asyncio.to_thread(importlib.import_module, module)
+        from aweigh.backends.resolver import RememberingResolver, Uv, UvResolver
+
+        uv = Uv(environment())
+        return RememberingResolver(UvResolver(uv), self._memory, time.time, uv)
 
     async def store(self) -> Store:
         """Return the store of the settings."""

@@ -17,8 +17,9 @@ import platformdirs
 
 from aweigh.errors import SettingsError
 
-__all__ = ["OnUnknown", "Settings", "environment"]
+__all__ = ["BuilderName", "OnUnknown", "Settings", "environment"]
 
+BuilderName = Literal["auto", "assemble", "engine"]
 OnUnknown = Literal["fail", "build"]
 
 _APP = "aweigh"
@@ -53,6 +54,9 @@ class Settings:
         data_dir: Where bundles are kept when no store is set.
         engine: Address of the container engine, such as
             ``unix:///var/run/docker.sock``. None asks Docker's own configuration.
+        builder: Who builds: ``engine`` (BuildKit in the container engine),
+            ``assemble`` (layers made and pushed here, for specs that execute nothing
+            in the image) or ``auto`` (assemble what can be, the engine for the rest).
         image_fresh_for: For how long a remembered image is an answer without asking
             the registry.
         image_ttl: For how long it may be an answer when the registry can't be asked,
@@ -73,6 +77,7 @@ class Settings:
     cache_dir: Path = field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     data_dir: Path = field(default_factory=lambda: platformdirs.user_data_path(_APP))
     engine: str | None = None
+    builder: BuilderName = "engine"
     image_fresh_for: float = _HOUR
     image_ttl: float = 30 * _DAY
     bundle_fresh_for: float = _HOUR
@@ -85,6 +90,7 @@ class Settings:
     bundle_size_limit: int = 512 * _MIB
 
     def __post_init__(self) -> None:
+        _check(self.builder in get_args(BuilderName), "builder", self.builder)
         _check(self.on_unknown in get_args(OnUnknown), "on_unknown", self.on_unknown)
         _check(
             0 <= self.prune_probability <= 1,
@@ -269,6 +275,7 @@ _CONVERTERS = {
     "cache_dir": _path,
     "data_dir": _path,
     "engine": _text,
+    "builder": _text,
     "image_fresh_for": _seconds,
     "image_ttl": _seconds,
     "bundle_fresh_for": _seconds,

@@ -55,7 +55,10 @@ async def doctor(arguments: argparse.Namespace) -> int:
     """Look at everything, print it, and fail when something needed is broken."""
     settings = Settings.load()
     async with AsyncExitStack() as stack:
-        backends = Backends(settings, silent, stack)
+        memory = await stack.enter_async_context(
+            open_localdb(settings.cache_dir, listener=silent)
+        )
+        backends = Backends(settings, memory, silent, stack)
         findings = [
             _python(),
             await _looked("engine", lambda: _engine(backends)),

@@ -13,12 +13,20 @@ import zstandard
 from aweigh.backends.assembler import needs_engine
 from aweigh.errors import BuildError, ChangedError, RegistryError, SpecError
 from aweigh.events import BlobPushed, BuildStepFinished, Warned
+from aweigh.image.lock import Lock, LockedWheel
+from aweigh.image.plan import plan_layers
 from aweigh.image.spec import ImageSpec
-from aweigh.oci import Descriptor, Manifest, Reference
-from aweigh.oci.manifest import DOCKER_MANIFEST, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from aweigh.oci import Descriptor, Digest, Index, Manifest, Reference
+from aweigh.oci.manifest import (
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+)
 from aweigh.testing import DictMemory, FakeRegistry
 from tests.backends.assembler.conftest import Yard
 from tests.backends.assembler.support import (
+    AMD64,
     ARM64,
     SmallBase,
     request_of,
@@ -37,6 +45,21 @@ SITE = "opt/venv/lib/python3.11/site-packages"
 def spec_on(base: Reference) -> ImageSpec:
     """Describe an image with the wheels in ``dist``."""
     return ImageSpec("team/app", base=str(base)).with_wheel("dist/*.whl")
+
+
+def bucket(name: str) -> int:
+    """Tell which light layer a project goes to."""
+    one = LockedWheel(
+        name=name,
+        version="1",
+        filename="a.whl",
+        url="",
+        digest=Digest.of(b""),
+        size=1,
+        step=0,
+    )
+    lock = Lock(python="3.11", platform=AMD64, wheels=(one,), text="")
+    return int(plan_layers(lock, base_layers=1)[0].name.removeprefix("light-"))
 
 
 def unpack(yard: Yard, layer: Descriptor) -> dict[str, tarfile.TarInfo]:
@@ -179,7 +202,7 @@ async def test_files_go_where_copy_puts_them(yard: Yard, tmp_path: Path) -> None
     assert "etc/conf/a.ini" in unpack(yard, layers["files /etc/conf"])
     assert unpack(yard, layers["files /bin/go"])["usr/bin/go"].mode == 0o755
     assert "run/go/go.sh" in unpack(yard, layers["files /var/run/go/"])
-    assert "Env" not in config_of(yard, manifest)["config"]
+    assert not config_of(yard, manifest)["config"]["Env"]
     assert not yard.resolver.requests
 
 
@@ -352,24 +375,61 @@ async def test_a_wheel_with_a_wrong_record_is_installed_all_the_same(
 async def test_the_later_of_two_wheels_wins(yard: Yard, tmp_path: Path) -> None:
     """It is an event when they disagree, whichever the installer took."""
     base = SmallBase().hold(yard.fake)
-    for name in ("aaa", "bbb"):
+    # Two names that share a bucket, and so a layer.
+    first, second = (
+        "bread",
+        next(
+            name
+            for name in map("butter{}".format, range(99))
+            if bucket(name) == bucket("bread")
+        ),
+    )
+    for name in (first, second):
         files = {"shared.py": f"by = '{name}'\n", "same.py": "x = 1\n"}
         write_wheel(tmp_path / "dist", name, files)
-    yard.resolver.heavy = frozenset()
+
+    manifest = await yard.build(request_of(spec_on(base), tmp_path, yard.reference))
+
+    (layer,) = (one for name, one in named(manifest).items() if name != "environment")
+    assert read(yard, layer, f"{SITE}/shared.py") == f"by = '{second}'\n"
+    (warned,) = yard.heard.of(Warned)
+    assert f"{first} and {second} write different contents to shared.py" in (
+        warned.message
+    )
+
+
+async def test_the_base_may_be_an_index(yard: Yard, tmp_path: Path) -> None:
+    """The wanted platform is taken from it; others are told to be missing."""
+    single = SmallBase().hold(yard.fake, "bases/several")
+    found = await yard.client.head_manifest(single)
+    assert found is not None
+    index = Index(manifests=(replace(found, platform=AMD64),))
+    await yard.client.put_manifest(single, index.to_bytes(), OCI_INDEX)
+    write_wheel(tmp_path / "dist", "tool", {"tool.py": "x = 1\n"})
+    request = request_of(spec_on(single), tmp_path, yard.reference)
+
+    assert named(await yard.build(request))
+    with pytest.raises(SpecError, match="not for linux/arm64"):
+        await yard.machine().build(replace(request, platform=ARM64))
+
+
+async def test_official_images_say_their_python(yard: Yard, tmp_path: Path) -> None:
+    """Then only the C library is looked for; a spec may ask for what is there."""
+    files = root_files()
+    del files["usr/bin/python3.11"]
+    base = SmallBase(layers=[tar(files)], environment=("PYTHON_VERSION=3.11.9",)).hold(
+        yard.fake
+    )
+    write_wheel(tmp_path / "dist", "tool", {"tool.py": "x = 1\n"})
     spec = spec_on(base)
 
     manifest = await yard.build(request_of(spec, tmp_path, yard.reference))
 
-    holders = [
-        layer
-        for layer in named(manifest).values()
-        if f"{SITE}/shared.py" in unpack(yard, layer)
-    ]
-    assert read(yard, holders[-1], f"{SITE}/shared.py") == "by = 'bbb'\n"
-    if len(holders) == 1:
-        (warned,) = yard.heard.of(Warned)
-        assert "aaa and bbb" in warned.message
-        assert "shared.py" in warned.message
+    program = unpack(yard, named(manifest)["environment"])["opt/venv/bin/python"]
+    assert program.linkname == "/usr/local/bin/python3.11"
+    with pytest.raises(SpecError, match=r"has no Python 3\.13"):
+        other = spec.replace(python="3.13")
+        await yard.machine().build(request_of(other, tmp_path, yard.reference))
 
 
 async def test_a_damaged_wheel_is_an_error_of_the_build(

@@ -2,5 +2,6 @@
 
 from aweigh.backends.assembler.build import AssembleBuilder
 from aweigh.backends.assembler.needs import needs_engine
+from aweigh.backends.assembler.pinning import Pinner
 
-__all__ = ["AssembleBuilder", "needs_engine"]
+__all__ = ["AssembleBuilder", "Pinner", "needs_engine"]

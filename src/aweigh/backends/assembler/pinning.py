@@ -1,0 +1,106 @@
+"""Pinning a request's packages before a builder that does not resolve itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from aweigh.backends.assembler.base import Bases
+from aweigh.backends.assembler.layers import scratch
+from aweigh.backends.assembler.needs import installs_python
+from aweigh.errors import RegistryError, SpecError
+from aweigh.events import Warned
+from aweigh.image.resolve import ResolveRequest
+from aweigh.image.schedule import plan_build
+from aweigh.oci import Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aweigh.backends.assembler.base import BaseFacts
+    from aweigh.backends.assembler.ports import Registry
+    from aweigh.events import Listener
+    from aweigh.image.build import BuildRequest
+    from aweigh.image.resolve import Resolver
+    from aweigh.memory import Memory
+    from aweigh.oci import Reference
+
+__all__ = ["Pinner"]
+
+_RESOLVED: Final = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+
+
+class Pinner:
+    """Resolves what a spec installs and plans its layers.
+
+    Args:
+        registry: The registries of bases.
+        resolver: Pins Python packages.
+        memory: Remembers facts about bases.
+        cache_dir: Where layers of a base lie while they are read.
+        listener: Hears when packages could not be pinned.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        resolver: Resolver,
+        memory: Memory,
+        cache_dir: Path,
+        listener: Listener,
+    ) -> None:
+        self._registry = registry
+        self._resolver = resolver
+        self._memory = memory
+        self._directory = cache_dir / "assemble"
+        self._listener = listener
+
+    async def pin(self, request: BuildRequest, /) -> BuildRequest:
+        """Return the request with a lock and the layers planned from it.
+
+        A base that only the engine has, or whose Python is yet to be installed, says
+        nothing here: the request comes back as it is, and the engine resolves.
+
+        Raises:
+            ResolveError: No set of versions fits, or an index gave no answer.
+            SpecError: A step cannot be resolved for this platform or Python.
+        """
+        if not installs_python(request.spec) or request.platform not in _RESOLVED:
+            return request
+        base = request.base
+        if base is None:
+            return request
+        try:
+            facts, layers = await self._look(request, base)
+        except (RegistryError, SpecError) as error:
+            self._listener(
+                Warned(
+                    message=f"packages of {request.spec.name} are not pinned before "
+                    f"the build: {error}",
+                    hint="the engine resolves them; name a base with Python that is "
+                    "in a registry to have them in layers of their own",
+                )
+            )
+            return request
+        lock = await self._resolver.resolve(
+            ResolveRequest(
+                spec=request.spec,
+                snapshot=request.snapshot,
+                platform=request.platform,
+                python=facts.python,
+                manylinux=facts.libc,
+                upgrade=request.refresh,
+            )
+        )
+        planned = plan_build(request.spec, lock, base_layers=layers)
+        return replace(request, lock=lock, layers=planned)
+
+    async def _look(
+        self, request: BuildRequest, reference: Reference
+    ) -> tuple[BaseFacts, int]:
+        async with scratch(self._directory) as directory:
+            bases = Bases(self._registry, self._memory, directory)
+            base = await bases.find(reference, request.platform)
+            facts = await bases.facts(base, request.snapshot.python)
+        return facts, len(base.manifest.layers)
