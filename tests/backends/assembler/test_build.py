@@ -337,8 +337,8 @@ async def test_another_platform_needs_no_emulation(yard: Yard, tmp_path: Path) -
         request_of(spec_on(base), tmp_path, yard.reference, platform=ARM64)
     )
 
-    config = config_of(yard, manifest)
-    assert config["architecture"] == "arm64"
+    architecture: object = config_of(yard, manifest)["architecture"]
+    assert architecture == "arm64"
     asked = yard.resolver.requests[0]
     assert (asked.python, asked.manylinux) == ("3.12", "manylinux_2_36")
 
@@ -427,8 +427,8 @@ async def test_official_images_say_their_python(yard: Yard, tmp_path: Path) -> N
 
     program = unpack(yard, named(manifest)["environment"])["opt/venv/bin/python"]
     assert program.linkname == "/usr/local/bin/python3.11"
+    other = spec.replace(python="3.13")
     with pytest.raises(SpecError, match=r"has no Python 3\.13"):
-        other = spec.replace(python="3.13")
         await yard.machine().build(request_of(other, tmp_path, yard.reference))
 
 

@@ -94,12 +94,8 @@ async def test_skopeo_and_the_engine_accept_an_assembled_image(
     assert prefix == "/opt/venv"
     assert found == {"pkg": ["1.0", []]}
     assert cached.startswith("/opt/venv/lib/python3.11/site-packages/pkg/__pycache__/")
-    said = run(
-        *start,
-        "sh",
-        "-c",
-        "hello && cat /etc/pkg/conf.ini /opt/venv/share/pkg/x.txt && pwd && id -u",
-    )
+    script = "hello && cd /etc/pkg && cat conf.ini /opt/venv/share/pkg/x.txt && id -u"
+    said = run(*start, "sh", "-c", f"pwd && {script}")
     assert said.splitlines() == [
         "/work",
         "hello from /opt/venv/lib/python3.11/site-packages/pkg/__init__.py",
