@@ -45,6 +45,7 @@ soak: $(VENV)/ready ## Kill, damage and race the local database for a long time
 .PHONY: bench
 bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_check
+	$(BIN)/python -m benchmarks.bench_localdb
 	$(BIN)/python -m benchmarks.bench_warm
 	$(BIN)/python -m benchmarks.bench_bundle
 

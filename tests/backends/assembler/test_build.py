@@ -3,16 +3,21 @@
 import asyncio
 import io
 import json
+import os
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zstandard
 
-from aweigh.backends.assembler import needs_engine
+from aweigh.backends.assembler import AssembleBuilder, needs_engine
+from aweigh.backends.assembler.bytecode import Compiler, Compilers
+from aweigh.backends.registry import open_registry
 from aweigh.errors import BuildError, ChangedError, RegistryError, SpecError
-from aweigh.events import BlobPushed, BuildStepFinished, Warned
+from aweigh.events import BlobPushed, BuildLogged, BuildStepFinished, Warned, silent
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.plan import plan_layers
 from aweigh.image.spec import ImageSpec
@@ -23,17 +28,20 @@ from aweigh.oci.manifest import (
     OCI_LAYER_GZIP,
     OCI_LAYER_ZSTD,
 )
+from aweigh.settings import environment
 from aweigh.testing import DictMemory, FakeRegistry
 from tests.backends.assembler.conftest import Yard
 from tests.backends.assembler.support import (
     AMD64,
     ARM64,
     SmallBase,
+    WheelResolver,
     request_of,
     root_files,
     tar,
     write_wheel,
 )
+from tests.backends.registry_support import Nobody
 
 NO_LIBC: dict[str, bytes | str] = {
     "usr/bin/python3.11": b"",
@@ -559,3 +567,73 @@ async def test_what_needs_an_engine_or_a_registry_is_refused(
         await yard.machine().build(request_of(apt, tmp_path, yard.reference))
     with pytest.raises(SpecError, match="no registry"):
         await yard.machine().build(replace(request, push=False))
+
+
+@pytest.mark.parametrize("hides", [401, 403])
+async def test_a_registry_may_hide_what_does_not_exist_yet(
+    tmp_path: Path, hides: Literal[401, 403]
+) -> None:
+    """The first push to a new repository goes through."""
+    write_wheel(tmp_path / "dist", "tool", {"tool.py": "x = 1\n"})
+    async with (
+        FakeRegistry(hides=hides) as fake,
+        open_registry(Nobody(), listener=silent) as client,
+    ):
+        base = SmallBase().hold(fake)
+        builder = AssembleBuilder(
+            registry=client,
+            resolver=WheelResolver(),
+            memory=DictMemory(),
+            cache_dir=tmp_path / "cache",
+            environ=environment(),
+        )
+        reference = Reference.parse(f"{fake.host}/team/new:1")
+        built = await builder.build(request_of(spec_on(base), tmp_path, reference))
+
+        found = await client.head_manifest(reference)
+    assert found is not None
+    assert found.digest == built.digest
+
+
+async def test_what_a_killed_process_left_is_removed(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """After a day nobody works on it."""
+    left = yard.directory / "machine-1" / "assemble" / "assemble-old"
+    left.mkdir(parents=True)
+    os.utime(left, (1, 1))
+    write_wheel(tmp_path / "dist", "tool", {"tool.py": "x = 1\n"})
+    base = SmallBase().hold(yard.fake)
+
+    await yard.build(request_of(spec_on(base), tmp_path, yard.reference))
+
+    assert not left.exists()
+
+
+async def test_bytecode_of_another_release_or_none_is_reused(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heavy layer does not move because another interpreter would compile it."""
+    base = SmallBase().hold(yard.fake)
+    write_wheel(tmp_path / "dist", "tool", {"tool.py": "x = 1\n"})
+    request = request_of(spec_on(base), tmp_path, yard.reference)
+
+    async def compiled_by(compiler: Compiler | None) -> Manifest:
+        async def find(_self: Compilers, _python: str) -> Compiler | None:
+            return compiler
+
+        monkeypatch.setattr(Compilers, "find", find)
+        return await yard.build(request)
+
+    without = await compiled_by(None)
+    other = await compiled_by(Compiler(sys.executable, "cpython-311-3.11.99"))
+    assert other == without
+    assert any("without bytecode" in one.line for one in yard.heard.of(BuildLogged))
+
+    fresh = replace(request, reference=Reference.parse(f"{yard.fake.host}/b/c:1"))
+    request = fresh
+    ours = await compiled_by(Compiler(sys.executable, "cpython-311-3.11.1"))
+    theirs = await compiled_by(Compiler(sys.executable, "cpython-311-3.11.2"))
+    assert ours == theirs
+    tags = {one.annotations.get("aweigh.bytecode") for one in theirs.layers}
+    assert tags == {None, "cpython-311-3.11.1"}

@@ -20,7 +20,14 @@ from aweigh.backends.assembler.indexes import Indexes
 from aweigh.backends.assembler.lockfile import write_lock
 from aweigh.backends.assembler.members import in_directories, staged_members
 from aweigh.backends.assembler.memo import cache_tag
-from aweigh.backends.assembler.pack import GZIP, ZSTD, Codec, pack
+from aweigh.backends.assembler.pack import (
+    GZIP,
+    ZSTD,
+    Codec,
+    Compression,
+    choose_codec,
+    pack,
+)
 from aweigh.backends.assembler.probe import Findings, scan_layer
 from aweigh.backends.assembler.process import run_process
 from aweigh.backends.assembler.records import Row, read_record, write_record
@@ -29,7 +36,8 @@ from aweigh.backends.assembler.uvenv import scrubbed, uv_environment
 from aweigh.errors import DamagedError, InvalidManifestError, SpecError
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.spec import ImageSpec
-from aweigh.oci import Digest, Platform
+from aweigh.oci import Descriptor, Digest, Manifest, Platform
+from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from aweigh.settings import environment
 from tests.backends.assembler.support import AMD64, ARM64, tar
 
@@ -373,3 +381,24 @@ def test_cache_tags_are_tags() -> None:
     assert cache_tag("3.11", Platform.parse("linux/arm/v7")) == (
         "aw-cache-3.11-linux-arm-v7"
     )
+
+
+@pytest.mark.parametrize(
+    ("media_types", "wanted", "expected"),
+    [
+        ([OCI_LAYER_GZIP], "auto", GZIP),
+        ([OCI_LAYER_GZIP, OCI_LAYER_ZSTD], "auto", ZSTD),
+        ([OCI_LAYER_ZSTD], "gzip", GZIP),
+        ([OCI_LAYER_GZIP], "zstd", ZSTD),
+    ],
+)
+def test_zstd_is_chosen_where_it_can_be_read(
+    media_types: list[str], wanted: Compression, expected: Codec
+) -> None:
+    """Docker 20.10 cannot pull it; whoever reads the base's zstd reads ours."""
+    layers = tuple(
+        Descriptor(media_type=one, digest=Digest.of(b"1"), size=1)
+        for one in media_types
+    )
+    manifest = Manifest(config=layers[0], layers=layers)
+    assert choose_codec(manifest, wanted) is expected

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from aweigh.backends.assembler.base import Base
     from aweigh.backends.assembler.memo import StoredLayer
+    from aweigh.backends.assembler.pack import Compression
     from aweigh.backends.assembler.planning import ImagePlan
     from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
@@ -58,6 +59,8 @@ class AssembleBuilder:
         listener: Hears of each layer.
         concurrency: Blobs that are looked for, copied and pushed side by side.
         layer_cache: Whether a cache tag in the destination is read and written.
+        compression: How layers are compressed; ``auto`` is what every runtime that
+            can read the base can read.
     """
 
     name = "assemble"
@@ -73,11 +76,13 @@ class AssembleBuilder:
         listener: Listener = silent,
         concurrency: int = _DEFAULT_TRANSFERS,
         layer_cache: bool = True,
+        compression: Compression = "auto",
     ) -> None:
         self._registry = registry
         self._memory = memory
         self._directory = cache_dir / "assemble"
         self._listener = listener
+        self._compression = compression
         self._limits = Limits.of(work=_workers(), transfers=concurrency)
         self._planner = Planner(
             registry=registry,
@@ -129,7 +134,7 @@ class AssembleBuilder:
     async def _assemble(
         self, request: BuildRequest, base: Base, bases: Bases, directory: Path
     ) -> Built:
-        codec = choose_codec(base.manifest)
+        codec = choose_codec(base.manifest.as_oci(), self._compression)
         plan = await self._planner.plan(request, base, bases, codec)
         memo = LayerMemo(self._memory, request.reference, codec, plan.cached)
         writer = self._writer(request, memo, directory)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import time
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.memo import (
     BYTECODE_ANNOTATION,
@@ -17,7 +18,8 @@ from aweigh.backends.assembler.memo import (
     NAME_ANNOTATION,
     StoredLayer,
 )
-from aweigh.events import BlobPushed, BuildStepFinished, BuildStepStarted
+from aweigh.errors import AuthenticationError
+from aweigh.events import BlobPushed, BuildLogged, BuildStepFinished, BuildStepStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from aweigh.oci import Descriptor, Digest, Reference
 
 __all__ = ["Candidate", "LayerWriter", "Limits", "Wanted", "scratch"]
+
+
+_PREFIX: Final = "assemble-"
+_ABANDONED_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,16 @@ async def scratch(parent: Path) -> AsyncIterator[Path]:
 
 def _make_directory(parent: Path) -> str:
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return tempfile.mkdtemp(prefix="assemble-", dir=parent)
+    for left in parent.glob(f"{_PREFIX}*"):
+        _remove_abandoned(left)
+    return tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what a killed process left; no build takes that long."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class LayerWriter:
@@ -172,8 +187,15 @@ class LayerWriter:
                 if await self._is_there(layer.descriptor) or await self._mount(
                     layer.descriptor, self._reference.registry, layer.repository
                 ):
+                    self._tell(wanted, candidate)
                     return self._annotated(wanted, candidate, layer)
         return None
+
+    def _tell(self, wanted: Wanted, candidate: Candidate) -> None:
+        """Say when a layer will do that is not what would be made now."""
+        if wanted.candidates[0].bytecode and not candidate.bytecode:
+            line = "reused without bytecode: modules are compiled when imported"
+            self._listener(BuildLogged(step=f"layer {wanted.name}", line=line))
 
     async def _make(self, wanted: Wanted) -> StoredLayer:
         async with scratch(self._directory) as directory:
@@ -201,7 +223,12 @@ class LayerWriter:
         return replace(layer, descriptor=descriptor)
 
     async def _is_there(self, layer: Descriptor) -> bool:
-        return await self._registry.has_blob(self._reference, layer.digest)
+        try:
+            return await self._registry.has_blob(self._reference, layer.digest)
+        except AuthenticationError:
+            # Registries hide repositories that do not exist yet; if it is no more than
+            # that the push will tell.
+            return False
 
     async def _mount(self, layer: Descriptor, registry: str, repository: str) -> bool:
         ours = self._reference

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aweigh.backends.assembler.config import ImageConfig
 from aweigh.backends.assembler.environment import LOCK_PATH
 from aweigh.backends.assembler.probe import unpacked
-from aweigh.errors import AweighError, InvalidManifestError
+from aweigh.errors import AuthenticationError, AweighError, InvalidManifestError
 from aweigh.events import Warned
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Descriptor, Digest, Manifest
@@ -103,7 +103,11 @@ async def read_cached(
     Raises:
         RegistryError: The registry did not answer; a push would fail as well.
     """
-    found = await registry.get_manifest(reference)
+    try:
+        found = await registry.get_manifest(reference)
+    except AuthenticationError:
+        # Registries hide repositories that do not exist yet.
+        return CachedImage()
     if found is None or not isinstance(found[0], Manifest):
         return CachedImage()
     manifest = found[0]

@@ -8,12 +8,12 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from aweigh.archive.compress import gzip_chunks, zstd_chunks
 from aweigh.archive.tar import tar_chunks
 from aweigh.oci import Descriptor, Digest
-from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST
+from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from aweigh.archive.member import Member
     from aweigh.oci import Manifest
 
-__all__ = ["GZIP", "ZSTD", "Codec", "Packed", "choose_codec", "pack"]
+__all__ = ["GZIP", "ZSTD", "Codec", "Compression", "Packed", "choose_codec", "pack"]
 
 # Level 1 of zlib packs 100 MB/s and thread, level 3 of zstd 280, and smaller.
 _GZIP_LEVEL: Final = 1
 _ZSTD_LEVEL: Final = 3
+
+
+Compression = Literal["auto", "gzip", "zstd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,15 @@ GZIP: Final = Codec("gzip", OCI_LAYER_GZIP)
 ZSTD: Final = Codec("zstd", OCI_LAYER_ZSTD)
 
 
-def choose_codec(base: Manifest) -> Codec:
-    """Choose zstd only for bases whose runtimes must know OCI's media types."""
-    return ZSTD if base.media_type == OCI_MANIFEST else GZIP
+def choose_codec(base: Manifest, wanted: Compression = "auto") -> Codec:
+    """Choose zstd when it is wanted, or when the base's runtimes must read it anyway.
+
+    Docker Engine reads it from version 23 on; 20.10 fails to pull such an image.
+    """
+    reads_zstd = any(layer.media_type == OCI_LAYER_ZSTD for layer in base.layers)
+    if wanted == "zstd" or (wanted == "auto" and reads_zstd):
+        return ZSTD
+    return GZIP
 
 
 @dataclass(frozen=True, slots=True)
