@@ -22,7 +22,7 @@ gpu-extra = [{ name = "gpu-local" }]
 dev = [{ name = "dev-local" }]
 [[package]]
 name = "six"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 [[package]]
 name = "near"
 source = { editable = "../near" }

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uv import find_uv_bin
 
 from aweigh.archive.member import Member
 from aweigh.backends.assembler.base import BaseFacts
 from aweigh.backends.assembler.bytecode import Compilers
 from aweigh.backends.assembler.config import ImageConfig
 from aweigh.backends.assembler.fits import refuse_misfits
-from aweigh.backends.assembler.indexes import Indexes
+from aweigh.backends.assembler.indexes import Indexes, default_index
 from aweigh.backends.assembler.lockfile import write_lock
 from aweigh.backends.assembler.members import in_directories, staged_members
 from aweigh.backends.assembler.memo import cache_tag
@@ -352,6 +353,16 @@ def test_indexes_are_those_of_lock_step_and_environment() -> None:
     assert index(named, 0) == "https://lock.test"
     assert index("", 0) == "https://step.test/simple"
     assert index("", 1) == "https://env.test/simple"
+
+
+async def test_uv_tells_its_default_index() -> None:
+    """Its cache is arranged by index, so wheels must be asked for under the same."""
+    told = await default_index(find_uv_bin(), {})
+    assert told.startswith("https://")
+    lock = Lock(python="3.11", platform=AMD64, wheels=(), text="")
+    indexes = Indexes(ImageSpec("x").with_packages("a"), lock, {}, default=told)
+    assert indexes.of(wheel("a.whl", step=0)) == told
+    assert await default_index("/bin/true", {}) == ""
 
 
 def test_a_lock_names_index_and_digest() -> None:

@@ -27,7 +27,7 @@ PLATFORM = Platform("linux", "arm64")
         (NONE, "contradict each other:"),
         ("E: Unable to locate package nosuch", "apt package named 'nosuch'"),
         ("E: Version '9' for 'git' was not found", "apt package 'git' is gone"),
-        ("Temporary failure resolving 'deb.debian.org'", "network and DNS"),
+        ("Temporary failure resolving 'mirror.test'", "network and DNS"),
         ("write /x: no space left on device", "disk is full"),
         ("exec /bin/sh: exec format error", "cannot run linux/arm64 programs"),
         ("exit code: 137", "killed, most likely for memory"),

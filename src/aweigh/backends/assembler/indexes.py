@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Final
 
+from aweigh.backends.assembler.process import run_process
 from aweigh.backends.assembler.uvenv import scrubbed
 from aweigh.image.lock import normalised
 from aweigh.image.steps import PackagesStep, RequirementsStep
@@ -15,11 +17,22 @@ if TYPE_CHECKING:
     from aweigh.image.lock import Lock, LockedWheel
     from aweigh.image.spec import ImageSpec
 
-__all__ = ["Indexes"]
+__all__ = ["Indexes", "default_index"]
 
-# uv's own default. Nothing is asked of it here: the wheel's URL is in the lock.
-_DEFAULT: Final = "https://pypi.org/simple"
 _VARIABLES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+
+
+_TOLD: Final = re.compile(r"default package index \(by default: <([^>\s]+)>\)")
+
+
+async def default_index(uv: str, environ: Mapping[str, str]) -> str:
+    """Ask uv which index it takes when nobody names one; empty if it does not say.
+
+    Nothing is asked of that index here: a wheel's URL is in the lock.
+    """
+    said = await run_process([uv, "pip", "compile", "--help"], environ=environ)
+    told = _TOLD.search(" ".join(said.output.split()))
+    return told[1] if told else ""
 
 
 class Indexes:
@@ -29,12 +42,20 @@ class Indexes:
         spec: Its steps name indexes.
         lock: Its text may name them for each package.
         environ: uv's variables name the default.
+        default: uv's own default, see `default_index`.
     """
 
-    def __init__(self, spec: ImageSpec, lock: Lock, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        spec: ImageSpec,
+        lock: Lock,
+        environ: Mapping[str, str],
+        *,
+        default: str = "",
+    ) -> None:
         self._steps = spec.steps
         told = (environ.get(name) for name in _VARIABLES)
-        self._default = scrubbed(next(filter(None, told), _DEFAULT))
+        self._default = scrubbed(next(filter(None, told), default))
         packages = tomllib.loads(lock.text).get("packages", [])
         self._named = {
             (normalised(one["name"]), one.get("version")): one["index"]

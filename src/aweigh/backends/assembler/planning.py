@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aweigh.backends.assembler.bytecode import Compilers
 from aweigh.backends.assembler.files import files_layers, needs_links
 from aweigh.backends.assembler.fits import refuse_misfits
-from aweigh.backends.assembler.indexes import Indexes
+from aweigh.backends.assembler.indexes import Indexes, default_index
 from aweigh.backends.assembler.memo import CachedImage, cache_tag, read_cached
 from aweigh.backends.assembler.needs import installs_python
 from aweigh.backends.assembler.recipes import (
@@ -106,7 +106,7 @@ class Planner:
         lock = await self._resolve(request, facts, cached)
         refuse_misfits(lock.wheels, facts, request.platform)
         recipe = PythonRecipe(
-            stager=self._stager(request, facts, lock),
+            stager=await self._stager(request, facts, lock),
             compiler=await self._compilers.find(facts.python),
             codec=codec,
             listener=self._listener,
@@ -144,12 +144,16 @@ class Planner:
             )
         )
 
-    def _stager(self, request: BuildRequest, facts: BaseFacts, lock: Lock) -> Stager:
+    async def _stager(
+        self, request: BuildRequest, facts: BaseFacts, lock: Lock
+    ) -> Stager:
+        default = await default_index(self._uv, self._environ)
+        indexes = Indexes(request.spec, lock, self._environ, default=default)
         return Stager(
             uv=self._uv,
             environ=self._environ,
             python=facts.python,
             platform=uv_platform(request.platform, facts.libc),
             local={member.path: member for member in request.snapshot.members},
-            index_of=Indexes(request.spec, lock, self._environ).of,
+            index_of=indexes.of,
         )
