@@ -15,6 +15,8 @@ from aweigh.memory import Record, Table, record_key
 PROGRAMS = Path(__file__).with_name("programs.py")
 NOBODY = 65534
 
+UNMEASURED = ["env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START"]
+
 
 def record(
     name: str,
@@ -71,10 +73,14 @@ def fill(path: Path, count: int, *, size: int = 200) -> list[Record]:
     return records
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start one of the programs."""
+def start(*arguments: str | Path, measured: bool = True) -> subprocess.Popen[str]:
+    """Start one of the programs.
+
+    Unmeasured, coverage leaves it alone: how long a process takes to exit must not
+    include what coverage does then.
+    """
     return subprocess.Popen(
-        [sys.executable, PROGRAMS, *arguments],
+        [*([] if measured else UNMEASURED), sys.executable, PROGRAMS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -43,7 +43,7 @@ def test_exit_with_an_open_database_is_quick_and_loses_nothing(
 ) -> None:
     """An open database never keeps the interpreter, and what was kept is kept."""
     before = time.monotonic()
-    result, _, err = finish(start(program, tmp_path / "c"), timeout=10)
+    result, _, err = finish(start(program, tmp_path / "c", measured=False), timeout=10)
     assert result == code, err
     assert time.monotonic() - before < 3
     if program != "exit-abandoned":  # aiosqlite reports to a loop that is gone
@@ -58,7 +58,7 @@ def test_interrupt_while_waiting_for_a_lock_exits_quickly(tmp_path: Path) -> Non
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        waiter = start("exit-contended", tmp_path / "c")
+        waiter = start("exit-contended", tmp_path / "c", measured=False)
         assert waiter.stdout is not None
         assert waiter.stdout.readline() == "started\n"
         before = time.monotonic()
