@@ -346,6 +346,12 @@ async def test_explain_names_the_tier_that_answers(
     lost = dataclasses.replace(fresh, registry="127.0.0.1:1/nobody")
     async with open_session(lost) as session:
         assert (await session.explain(spec)).image.tier == "undecided"
+    nowhere = f"unix://{tmp_path}/no.sock"
+    bare = dataclasses.replace(fresh, registry=None, engine=nowhere)
+    async with open_session(bare) as session:
+        plan = await session.explain(spec)
+    assert plan.image.tier == "undecided"
+    assert "no.sock" in plan.image.reason
 
 
 async def test_digest_is_what_the_tag_begins_with(

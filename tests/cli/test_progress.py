@@ -118,9 +118,12 @@ def test_readable() -> None:
         "5.0 MiB",
         "3.0 GiB",
     ]
-    assert [readable_time(s) for s in (0.0001, 0.25, 1, 90)] == [
+    assert [readable_time(s) for s in (0.0001, 0.25, 1, 90, 600, 9e3, 2.6e6)] == [
         "0.1 ms",
         "250 ms",
         "1.0 s",
         "90.0 s",
+        "10 m",
+        "2 h",
+        "30 d",
     ]

@@ -68,7 +68,10 @@ def readable_size(count: int) -> str:
 
 
 def readable_time(seconds: float) -> str:
-    """Write a duration the way people read it: ``3 ms``, ``1.2 s``."""
+    """Write a duration the way people read it: ``3 ms``, ``1.2 s``, ``30 d``."""
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.1f} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from aweigh.errors import EngineUnavailableError
 from aweigh.image.checker import Absent, Present, Unknown
 from aweigh.memory import ReadOnlyMemory
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from aweigh.bundle.explain import BundlePlan
     from aweigh.bundle.upload import BundleUploader
+    from aweigh.image.checker import Verdict
     from aweigh.image.ensure import ImageEnsurer
     from aweigh.image.job import Job
     from aweigh.image.spec import ImageSpec
@@ -94,7 +96,11 @@ async def explain(
 async def _image_plan(images: ImageEnsurer, job: Job, memory: Memory) -> ImagePlan:
     tier: Tier
     digest = None
-    verdict = await images.check(job, memory)
+    verdict: Verdict
+    try:
+        verdict = await images.check(job, memory)
+    except EngineUnavailableError as error:
+        verdict = Unknown(str(error), error.hint)
     match verdict:
         case Present(descriptor, _, verified_at):
             tier = job.location if verified_at is None else "cache"
