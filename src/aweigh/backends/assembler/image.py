@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aweigh.backends.assembler.needs import is_python
 from aweigh.image.install import VENV
-from aweigh.image.order import arrange
+from aweigh.image.order import arrange, is_python
 from aweigh.image.steps import (
     EntrypointStep,
     EnvStep,

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aweigh.image.order import is_python
 from aweigh.image.steps import (
     AptStep,
     DockerfileStep,
     FilesStep,
-    LockStep,
-    PackagesStep,
     ProjectStep,
-    RequirementsStep,
     RunStep,
-    ScriptStep,
     Step,
-    WheelStep,
 )
 
 if TYPE_CHECKING:
     from aweigh.image.spec import ImageSpec
 
-__all__ = ["installs_python", "is_python", "needs_engine"]
+__all__ = ["installs_python", "needs_engine"]
 
-_PYTHON_STEPS: Final = (
-    LockStep,
-    PackagesStep,
-    ProjectStep,
-    RequirementsStep,
-    ScriptStep,
-    WheelStep,
-)
 # Everybody may write there; a layer of ours can only say 0755.
 _OPEN_DIRECTORIES: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
 
@@ -47,11 +35,6 @@ def needs_engine(spec: ImageSpec) -> str | None:
 def installs_python(spec: ImageSpec) -> bool:
     """Whether any step brings Python packages."""
     return any(map(is_python, spec.steps))
-
-
-def is_python(step: Step) -> bool:
-    """Whether a step brings Python packages."""
-    return isinstance(step, _PYTHON_STEPS)
 
 
 def _wanted(step: Step) -> str:

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aweigh.image.digest import members_digest
 from aweigh.image.lock import Lock, LockedWheel
-from aweigh.image.steps import (
-    LockStep,
-    PackagesStep,
-    ProjectStep,
-    RequirementsStep,
-    ScriptStep,
-    WheelStep,
-)
+from aweigh.image.order import is_python
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Digest
 
@@ -30,14 +23,6 @@ __all__ = ["RememberingResolver"]
 # Raise it when the same request would be answered with another lock.
 _FORMAT: Final = "1"
 _TTL: Final = 90 * 86400.0
-_PYTHON_STEPS = (
-    LockStep,
-    PackagesStep,
-    ProjectStep,
-    RequirementsStep,
-    ScriptStep,
-    WheelStep,
-)
 
 
 class _Versioned(Protocol):
@@ -105,7 +90,7 @@ class RememberingResolver:
         parts = [
             part
             for number, step in enumerate(request.spec.steps)
-            if isinstance(step, _PYTHON_STEPS)
+            if is_python(step)
             for part in (str(number), repr(step), _content(request.snapshot, number))
         ]
         return record_key(
