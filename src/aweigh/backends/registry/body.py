@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiofiles
@@ -135,6 +136,15 @@ class FileBody:
         self.fault: ChangedError | None = None
         self._path = path
         self._progressed = progressed
+        self._begun: list[AsyncGenerator[bytes, None]] = []
+
+    async def aclose(self) -> None:
+        """Close the file of requests that ended before their body did."""
+        # The client's writer was cancelled with the request; let it come out first.
+        await asyncio.sleep(0)
+        for blocks in self._begun:
+            with suppress(RuntimeError):  # it is being read at this moment
+                await blocks.aclose()
 
     async def content(self) -> AsyncIterator[bytes]:
         """Yield exactly as many bytes as were promised.
@@ -154,7 +164,9 @@ class FileBody:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         sent = 0
-        async for block in self._blocks():
+        blocks = self._blocks()
+        self._begun.append(blocks)
+        async for block in blocks:
             sent += len(block)
             if sent > self.length:
                 break
@@ -171,7 +183,7 @@ class FileBody:
                 paths=(str(self._path),),
             )
 
-    async def _blocks(self) -> AsyncIterator[bytes]:
+    async def _blocks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file, closed before its last block: nobody asks for more then."""
         async with aiofiles.open(self._path, "rb") as file:
             block = await file.read(_READ)

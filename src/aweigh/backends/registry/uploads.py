@@ -188,6 +188,9 @@ class Uploads:
             if isinstance(body, FileBody) and body.fault is not None:
                 raise body.fault from None
             raise
+        finally:
+            if isinstance(body, FileBody):
+                await body.aclose()
         if answer.status not in _STORED:
             raise self._transport.refusal(request, answer)
 
