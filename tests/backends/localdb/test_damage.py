@@ -60,6 +60,17 @@ def run_sql(*statements: str) -> Damage:
     return damage
 
 
+def in_schema(old: bytes, new: bytes) -> Damage:
+    """Return a damage to the schema's own text, which SQLite quotes in its errors."""
+
+    def damage(file: Path) -> None:
+        content = file.read_bytes()
+        assert old in content
+        file.write_bytes(content.replace(old, new))
+
+    return damage
+
+
 def other_database(file: Path) -> None:
     """Put another application's database in place."""
     file.unlink()
@@ -79,6 +90,7 @@ WHOLE = {
     "cut to one page": cut(4096),
     "another application's": other_database,
     "a table is missing": run_sql("DROP TABLE images"),
+    "a schema that is no text": in_schema(b"CREATE TABLE", b"CREATE\xe9TABLE"),
     "a column is missing": run_sql(
         "DROP INDEX images_expiry", "ALTER TABLE images DROP COLUMN expires_at"
     ),

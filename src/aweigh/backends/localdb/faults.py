@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from enum import Enum, auto
+from typing import Any
 
 __all__ = [
     "AbsentError",
     "ClosedError",
+    "Connection",
     "ContendedError",
     "Fault",
     "MovedError",
@@ -66,6 +68,21 @@ class StrangeError(sqlite3.DatabaseError):
     """A sound database that is not ours but another application's."""
 
 
+class GarbledError(sqlite3.DatabaseError):
+    """SQLite's message quotes a schema that is no text, so Python has no message."""
+
+
+class Connection(sqlite3.Connection):
+    """A connection whose errors are all SQLite's, whatever the file holds."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement; see `sqlite3.Connection.execute`."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise GarbledError("its schema is not text") from error
+
+
 class UnusableError(Exception):
     """The place cannot be used as it is.
 
@@ -87,6 +104,7 @@ def classify(error: sqlite3.Error) -> Fault:
     if name.startswith(_BUSY):
         return Fault.BUSY
     # SQLITE_ERROR alone is "no such table" or "no such column": not our schema.
-    if isinstance(error, StrangeError) or name == "SQLITE_ERROR":
+    strange = isinstance(error, (StrangeError, GarbledError))
+    if strange or name == "SQLITE_ERROR":
         return Fault.DAMAGED
     return Fault.DAMAGED if name.startswith(_DAMAGED) else Fault.BROKEN

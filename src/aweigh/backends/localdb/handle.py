@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from aweigh.backends.localdb import rows
 from aweigh.backends.localdb.faults import (
     AbsentError,
+    Connection,
     ContendedError,
     Fault,
     MovedError,
@@ -70,7 +71,7 @@ class Job(Generic[T]):
     value: list[T] = field(default_factory=list)
 
 
-class Handle(sqlite3.Connection):
+class Handle(Connection):
     """An open database; everything here happens in aiosqlite's worker thread.
 
     Attributes:
@@ -255,7 +256,11 @@ def _is_sound(place: Place) -> bool:
     """Look at a database with fresh eyes: its header, its schema and every page."""
     try:
         connection = sqlite3.connect(
-            place.uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT
+            place.uri,
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_TIMEOUT,
+            factory=Connection,
         )
         try:
             if rows.version(connection) > 0:
