@@ -17,7 +17,6 @@ from aweigh.backends.localdb import open_localdb
 from aweigh.errors import StoreError
 from aweigh.events import silent
 from aweigh.memory import Table, record_key
-from aweigh.settings import environment
 from tests.backends.localdb.support import finish, record, start
 
 DATABASE = "aweigh-v1.db"
@@ -135,12 +134,8 @@ async def test_row_59_nobody_but_sqlite_opens_the_database(tmp_path: Path) -> No
     source = tmp_path / "src"
     source.mkdir()
     (source / "main.py").write_text("1")
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", WATCHED, source, tmp_path / "c", tmp_path / "d"],
-        env=environment(),
-        check=True,
-        capture_output=True,
-        timeout=60,
+    argv = [WATCHED, str(source), str(tmp_path / "c"), str(tmp_path / "d")]
+    said = await asyncio.to_thread(
+        subprocess.check_output, [sys.executable, "-c", *argv], timeout=60
     )
-    assert json.loads(done.stdout) == []
+    assert json.loads(said) == []
