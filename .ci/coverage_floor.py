@@ -22,8 +22,8 @@ def main(report: str) -> int:
         covered[package] += summary["covered_lines"] + summary["covered_branches"]
         wanted[package] += summary["num_statements"] + summary["num_branches"]
     low = 0
-    for package in sorted(wanted):
-        percent = 100.0 * covered[package] / max(1, wanted[package])
+    for package in sorted(filter(wanted.__getitem__, wanted)):
+        percent = 100.0 * covered[package] / wanted[package]
         below = percent < FLOOR
         low += below
         print(f"{package:24} {percent:6.1f} %{'  below the floor' if below else ''}")
