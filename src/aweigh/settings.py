@@ -68,7 +68,7 @@ class Settings:
         offline: Ask no registry and no store; only what is remembered counts.
         insecure_registries: Registries (``host[:port]``) that may be spoken to over
             plain HTTP, or TLS without a valid certificate.
-        concurrency: How many transfers may run side by side.
+        concurrency: How many blobs of an assembled image move side by side.
         bundle_size_limit: Refuse directories with more bytes than this.
     """
 
