@@ -9,6 +9,7 @@ in can show in the result.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import zlib
 from collections import deque
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME",
+    "cut",
     "gunzip",
-    "gzip_chunks",
+    "in_parallel",
+    "sized",
     "unzstd",
     "zstd_chunks",
     "zstd_format",
 ]
 
 FRAME: Final = 4 << 20
+_SMALL_FRAMES: Final = 2
 _PIECE: Final = 1 << 20
 # The largest window a stranger's archive may ask us to allocate.
 _MAX_WINDOW: Final = 128 << 20
@@ -55,30 +59,25 @@ def zstd_chunks(
         threads: Frames compressed side by side; the processors when None. The
             result does not depend on it. Input of one frame starts no thread.
     """
-    yield from _in_parallel(chunks, functools.partial(_compress, level=level), threads)
+    compress = functools.partial(_compress, level=level)
+    yield from in_parallel(cut(chunks), compress, threads)
 
 
-def gzip_chunks(
-    chunks: Iterable[bytes], *, level: int, threads: int | None = None
-) -> Iterator[bytes]:
-    """Compress a stream to gzip members of 4 MiB each (RFC 1952 lets them follow).
+def sized(chunks: Iterable[bytes]) -> tuple[Iterator[bytes], bool]:
+    """Cut a stream into frames, and tell whether they are few: 8 MiB at most.
 
-    The headers hold no name and no time.
-
-    Args:
-        chunks: The input, in pieces of any size.
-        level: zlib's level, 1 is fast.
-        threads: Members compressed side by side; the processors when None. The
-            result does not depend on it.
+    What is small may be compressed better, for it takes no time.
     """
-    yield from _in_parallel(chunks, functools.partial(_deflate, level=level), threads)
+    frames = cut(chunks)
+    first = list(itertools.islice(frames, _SMALL_FRAMES + 1))
+    return itertools.chain(first, frames), len(first) <= _SMALL_FRAMES
 
 
-def _in_parallel(
-    chunks: Iterable[bytes], compress: Callable[[bytes], bytes], threads: int | None
+def in_parallel(
+    frames: Iterator[bytes], compress: Callable[[bytes], bytes], threads: int | None
 ) -> Iterator[bytes]:
+    """Compress frames side by side, in order; a single one starts no thread."""
     workers = threads or max(1, min(4, os.cpu_count() or 1))
-    frames = _frames(chunks)
     first = next(frames, b"")
     second = next(frames, None)
     if second is None:
@@ -104,12 +103,8 @@ def _compress(frame: bytes, level: int) -> bytes:
     return compressor.compress(frame)
 
 
-def _deflate(frame: bytes, level: int) -> bytes:
-    deflate = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
-    return deflate.compress(frame) + deflate.flush()
-
-
-def _frames(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def cut(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream into frames of 4 MiB, whatever the pieces it comes in."""
     parts: list[memoryview] = []
     held = 0
     for chunk in chunks:
