@@ -17,6 +17,7 @@ from aweigh.oci.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER_GZIP,
@@ -160,3 +161,21 @@ async def test_foreign_manifest_under_the_tag_is_replaced() -> None:
     assert index.platforms == {AMD64}
     content, kind = manifests.stored[f"{TAG.name}@aw-1"]
     assert isinstance(parse_manifest(content, kind), Index)
+
+
+async def test_what_is_there_is_not_written_again() -> None:
+    """An equal build moves no tag; somebody's Docker list becomes an OCI index."""
+    manifests = DictManifests()
+    digest = await pushed(manifests, "amd64")
+    descriptor, index = await publish(manifests, TAG, {AMD64: digest})
+    manifests.put_manifest = refused  # type: ignore[method-assign]
+    assert await publish(manifests, TAG, {AMD64: digest}) == (descriptor, index)
+    del manifests.put_manifest
+    docker = Index(manifests=index.manifests, media_type=DOCKER_MANIFEST_LIST)
+    await manifests.put_manifest(TAG, docker.to_bytes(), DOCKER_MANIFEST_LIST)
+    assert (await publish(manifests, TAG, {AMD64: digest}))[0] == descriptor
+
+
+async def refused(*_: object) -> Descriptor:
+    """Fail the test."""
+    pytest.fail("nothing was to be written")

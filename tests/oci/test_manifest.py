@@ -53,6 +53,7 @@ def descriptors(platform: st.SearchStrategy[Platform | None]) -> st.SearchStrate
         digest=DIGESTS,
         size=st.integers(0, 2**63),
         platform=platform,
+        artifact_type=st.sampled_from(["", "application/vnd.x+json"]),
         annotations=ANNOTATIONS.map(MappingProxyType),
     )
 

@@ -15,11 +15,11 @@ from aweigh.oci import Index, Manifest, describe
 from aweigh.oci.manifest import OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aweigh.oci import Descriptor, Digest, Platform, Reference
 
-__all__ = ["Manifests", "publish"]
+__all__ = ["Manifests", "platform_entries", "publish", "publish_entries"]
 
 _ATTEMPTS = 5
 
@@ -60,23 +60,55 @@ async def publish(
     Raises:
         RegistryError: The registry refused, or other writers kept undoing our entry.
     """
-    entries = [
+    entries = await platform_entries(manifests, reference, built)
+    return await publish_entries(manifests, reference, entries)
+
+
+async def platform_entries(
+    manifests: Manifests, reference: Reference, built: Mapping[Platform, Digest]
+) -> list[Descriptor]:
+    """Return the index entries of what builders pushed: OCI manifests, one each.
+
+    What was pushed in Docker's media types is put beside it in OCI's.
+
+    Raises:
+        RegistryError: The registry refused, or a push is not there.
+    """
+    return [
         await _platform_entry(manifests, reference, platform, digest)
         for platform, digest in built.items()
     ]
-    for _ in range(_ATTEMPTS):
-        before = await manifests.get_manifest(reference)
-        content = _index(before).merge(*entries).to_bytes()
-        await manifests.put_manifest(reference, content, OCI_INDEX)
-        after = await manifests.get_manifest(reference)
-        seen = _index(after)
-        if after is not None and set(entries) <= set(seen.manifests):
-            return after[1], seen
+
+
+async def publish_entries(
+    manifests: Manifests, reference: Reference, entries: Sequence[Descriptor]
+) -> tuple[Descriptor, Index]:
+    """Do what `publish` does, with entries that are known already.
+
+    Where they are there already, nothing is written.
+
+    Raises:
+        RegistryError: The registry refused, or other writers kept undoing our entry.
+    """
+    for left in reversed(range(_ATTEMPTS + 1)):
+        found = await manifests.get_manifest(reference)
+        index = _index(found)
+        merged = index.merge(*entries)
+        if found is not None and _says(found[1], index, merged):
+            return found[1], index
+        if left:
+            await manifests.put_manifest(reference, merged.to_bytes(), OCI_INDEX)
     raise RegistryError(
         f"{reference} was overwritten by somebody else {_ATTEMPTS} times in a row",
         hint="let one process at a time add platforms to one image",
         registry=reference.registry,
     )
+
+
+def _says(descriptor: Descriptor, index: Index, wanted: Index) -> bool:
+    """Tell whether an index is what we would write, whoever sorted it."""
+    is_ours = set(index.manifests) == set(wanted.manifests)
+    return is_ours and descriptor.media_type == OCI_INDEX
 
 
 def _index(found: tuple[Manifest | Index, Descriptor, bytes] | None) -> Index:

@@ -29,6 +29,8 @@ class Descriptor:
         digest: Its digest.
         size: Its size in bytes.
         platform: For the entries of an index: where that manifest runs.
+        artifact_type: For the entries of an index: what that manifest holds when it is
+            no image.
         annotations: Free texts that travel with the pointer.
     """
 
@@ -36,6 +38,7 @@ class Descriptor:
     digest: Digest
     size: int
     platform: Platform | None = None
+    artifact_type: str = ""
     annotations: Mapping[str, str] = field(
         default_factory=lambda: _NO_ANNOTATIONS, hash=False
     )
@@ -58,11 +61,15 @@ class Descriptor:
                 f"{where}.size is {size!r}", hint="the registry's answer is damaged"
             )
         platform = body.get("platform")
+        kind = body.get("artifactType")
         return cls(
             media_type=require(body.get("mediaType"), str, where=f"{where}.mediaType"),
             digest=_digest(body.get("digest"), where=f"{where}.digest"),
             size=size,
             platform=None if platform is None else _platform(platform, where=where),
+            artifact_type=require(
+                "" if kind is None else kind, str, where=f"{where}.artifactType"
+            ),
             annotations=read_annotations(
                 body.get("annotations"), where=f"{where}.annotations"
             ),
@@ -82,6 +89,8 @@ class Descriptor:
             }
             if self.platform.variant:
                 document["platform"]["variant"] = self.platform.variant
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
         if self.annotations:
             document["annotations"] = dict(sorted(self.annotations.items()))
         return document

@@ -8,7 +8,7 @@ must be exactly one of the two kinds, and must say the same as its media type
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -228,12 +228,9 @@ def _place(entry: Descriptor) -> Platform | Digest:
 
 
 def _as_oci(descriptor: Descriptor) -> Descriptor:
-    return Descriptor(
+    return replace(
+        descriptor,
         media_type=_OCI_EQUIVALENTS.get(descriptor.media_type, descriptor.media_type),
-        digest=descriptor.digest,
-        size=descriptor.size,
-        platform=descriptor.platform,
-        annotations=descriptor.annotations,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["READS", "Contents", "refusal"]
 
 READS = frozenset({"GET", "HEAD"})
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _API = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 
@@ -31,11 +33,13 @@ class Contents:
     Attributes:
         mounts: Whether blobs can be mounted from another repository.
         says_digest: Whether manifests come with ``Docker-Content-Digest``.
+        referrers: Whether it lists what is attached to a manifest.
         uploads: The uploads that are open, by session.
     """
 
     mounts: bool
     says_digest: bool
+    referrers: bool = False
     uploads: dict[str, bytes] = field(default_factory=dict)
     _repositories: dict[str, _Repository] = field(default_factory=dict)
 
@@ -68,6 +72,8 @@ class Contents:
             return await self._manifest(request, name, match["reference"])
         if match["digest"] is not None:
             return self._blob(request, name, match["digest"])
+        if match["subject"] is not None:
+            return self._referrers(name, match["subject"])
         return await self._upload(request, name, match["session"])
 
     async def _manifest(
@@ -79,7 +85,10 @@ class Contents:
             self.hold_manifest(
                 name, reference, content, request.headers.get("Content-Type", "")
             )
-            return web.Response(status=201, headers=_API | _named(_digest(content)))
+            headers = _API | _named(_digest(content))
+            if self.referrers and (subject := _subject(content)):
+                headers["OCI-Subject"] = subject
+            return web.Response(status=201, headers=headers)
         if reference not in held:
             return refusal(404, "MANIFEST_UNKNOWN")
         content, media_type = held[reference]
@@ -102,6 +111,23 @@ class Contents:
             body=content,
             headers={**_API, "Content-Type": "application/octet-stream"},
         )
+
+    def _referrers(self, name: str, subject: str) -> web.Response:
+        """List what is attached (distribution spec 1.1, "Listing Referrers")."""
+        if not self.referrers:
+            return refusal(404, "NOT_FOUND")
+        found = [
+            {
+                "mediaType": media_type,
+                "digest": digest,
+                "size": len(content),
+                "artifactType": json.loads(content).get("artifactType", ""),
+            }
+            for digest, (content, media_type) in self.repository(name).manifests.items()
+            if digest == _digest(content) and _subject(content) == subject
+        ]
+        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": found}
+        return web.json_response(index, content_type=_INDEX, headers=_API)
 
     async def _upload(
         self, request: web.Request, name: str, session: str
@@ -139,6 +165,14 @@ def refusal(status: int, code: str) -> web.Response:
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _subject(content: bytes) -> str:
+    """Return the digest of what a manifest is about; empty for all but artifacts."""
+    try:
+        return str(json.loads(content)["subject"]["digest"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _named(digest: str) -> dict[str, str]:

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from aweigh.image.build import Built
-from aweigh.image.make import ImageTools
+from aweigh.image.make import ImageTools, uncut
 from aweigh.oci import Digest, Index, Manifest, describe, parse_manifest
 from aweigh.oci.descriptor import Descriptor
 from aweigh.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aweigh.events import Event
     from aweigh.image.build import BuildRequest
     from aweigh.image.checker import Checker, Verdict
     from aweigh.image.image import Location
+    from aweigh.image.segments import Prefix
+    from aweigh.image.spec import ImageSpec
     from aweigh.memory import Record, Table
     from aweigh.oci import Platform, Reference
 
@@ -198,6 +200,11 @@ class FakeToolBox:
 
     asked: Checker
     builder: FakeBuilder
+    cut: Callable[[ImageSpec], Prefix | None] = uncut
+
+    async def has_engine(self) -> bool:
+        """Say that an engine answers."""
+        return True
 
     async def checker(self, _location: Location, /) -> Checker:
         """Return the checker."""
@@ -205,4 +212,6 @@ class FakeToolBox:
 
     async def tools(self, _location: Location, /) -> ImageTools:
         """Return the builder and its manifests."""
-        return ImageTools(builder=self.builder, manifests=self.builder.manifests)
+        return ImageTools(
+            builder=self.builder, manifests=self.builder.manifests, cut=self.cut
+        )

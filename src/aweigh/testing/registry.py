@@ -22,7 +22,8 @@ __all__ = ["FakeRegistry", "Received"]
 
 _PATH = re.compile(
     r"/v2/(?P<name>.+?)/(?:manifests/(?P<reference>[^/]+)"
-    r"|blobs/uploads/(?P<session>[^/]*)|blobs/(?P<digest>sha256:[0-9a-f]{64}))"
+    r"|blobs/uploads/(?P<session>[^/]*)|blobs/(?P<digest>sha256:[0-9a-f]{64})"
+    r"|referrers/(?P<subject>sha256:[0-9a-f]{64}))"
 )
 
 
@@ -72,6 +73,7 @@ class FakeRegistry:
         takes_pushes: bool = True,
         mounts: bool = True,
         says_digest: bool = True,
+        referrers: bool = False,
     ) -> None:
         """Describe it; entering the context starts it.
 
@@ -85,6 +87,7 @@ class FakeRegistry:
             takes_pushes: Whether uploads are allowed.
             mounts: Whether blobs can be mounted from another repository.
             says_digest: Whether answers have ``Docker-Content-Digest``.
+            referrers: Whether it lists what is attached to a manifest (OCI 1.1).
         """
         self.host = ""
         self.received: list[Received] = []
@@ -98,7 +101,9 @@ class FakeRegistry:
         self._challenge = challenge
         self._hides = hides
         self._takes_pushes = takes_pushes
-        self._contents = Contents(mounts=mounts, says_digest=says_digest)
+        self._contents = Contents(
+            mounts=mounts, says_digest=says_digest, referrers=referrers
+        )
         self._planned: list[_Planned] = []
         self._stack = AsyncExitStack()
 

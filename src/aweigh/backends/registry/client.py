@@ -100,6 +100,19 @@ class RegistryClient:
             reference, content, media_type, self._deadline()
         )
 
+    async def put_referrer(
+        self, reference: Reference, content: bytes, media_type: str
+    ) -> bool:
+        """Write a manifest that has a subject, as `put_manifest` does.
+
+        Returns:
+            Whether the registry lists it among the subject's referrers; otherwise
+            whoever writes it has to keep the list.
+        """
+        return await self._manifests.put_referrer(
+            reference, content, media_type, self._deadline()
+        )
+
     async def delete_manifest(self, reference: Reference) -> None:
         """Delete what a reference names; what is not there is deleted already.
 

@@ -23,6 +23,7 @@ _LIMIT = 8 << 20
 # Without all four, registries answer 404 or convert what they have.
 _ACCEPT = ", ".join(sorted(INDEX_TYPES) + sorted(MANIFEST_TYPES))
 _DIGEST = "Docker-Content-Digest"
+_SUBJECT = "OCI-Subject"
 _OK = 200
 _NOT_FOUND = 404
 _WRITTEN = frozenset({200, 201, 202})
@@ -94,6 +95,30 @@ class Manifests:
         deadline: Deadline,
     ) -> Descriptor:
         """Write a document under a tag or its digest."""
+        described, _ = await self._put(reference, content, media_type, deadline)
+        return described
+
+    async def put_referrer(
+        self,
+        reference: Reference,
+        content: bytes,
+        media_type: str,
+        deadline: Deadline,
+    ) -> bool:
+        """Write a manifest with a subject; tell whether the registry took note of it.
+
+        Distribution spec 1.1, "Pushing Manifests with Subject".
+        """
+        _, answer = await self._put(reference, content, media_type, deadline)
+        return _SUBJECT in answer.headers
+
+    async def _put(
+        self,
+        reference: Reference,
+        content: bytes,
+        media_type: str,
+        deadline: Deadline,
+    ) -> tuple[Descriptor, Answer]:
         described = describe(content, media_type)
         request = self._request(
             "PUT",
@@ -111,7 +136,7 @@ class Manifests:
         stored = _promised(request, answer)
         if stored not in (None, described.digest):
             raise _damaged(request, described.digest, stored)
-        return described
+        return described, answer
 
     async def delete(self, reference: Reference, deadline: Deadline) -> None:
         """Delete what the reference names; what is gone already is fine."""

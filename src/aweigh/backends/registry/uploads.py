@@ -91,7 +91,7 @@ class Uploads:
             retryable=_push_patience,
             budget=self._transport.budget,
         )
-        self._listener(BlobPushed(layer=name, reused=not moved))
+        self._listener(BlobPushed(layer=name, reused=not moved, size=descriptor.size))
         return moved
 
     async def mount(
