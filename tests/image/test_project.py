@@ -1,5 +1,6 @@
 """Projects, locks and scripts: what is read of them, and what is refused."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from aweigh.errors import SpecError
 from aweigh.image.snapshot import Snapshot, take_snapshot
 from aweigh.image.spec import ImageSpec
+from aweigh.oci import Digest
 from tests.image.trees import PROJECT, make_tree, make_wheel
 
 SPEC = ImageSpec("t")
@@ -69,19 +71,32 @@ def test_installing_takes_the_tree(tmp_path: Path) -> None:
     assert "steps/0/project/src/x.py" in paths
 
 
-def test_local_projects_of_a_lock_must_be_wheels(tmp_path: Path) -> None:
-    """What the lock takes from disk is named, unless a wheel step brings it."""
-    make_tree(tmp_path, {"pyproject.toml": PROJECT, "uv.lock": LOCK})
-    with pytest.raises(SpecError, match="local near, nearer") as caught:
-        taken(SPEC.with_project("."), tmp_path)
-    assert "with_wheel" in caught.value.hint
+def test_local_projects_of_a_lock_come_along(tmp_path: Path) -> None:
+    """What the lock takes from disk travels, unless a wheel step brings it."""
+    root = tmp_path / "root"
+    make_tree(root, {"pyproject.toml": PROJECT, "uv.lock": LOCK})
+    with pytest.raises(SpecError, match="near"):
+        taken(SPEC.with_project("."), root)
+    make_tree(tmp_path, {"near/pyproject.toml": "", "nearer/setup.py": ""})
+    before, paths = taken(SPEC.with_project("."), root)
+    assert paths == [
+        "steps/0/pyproject.toml",
+        "steps/0/uv.lock",
+        "steps/0/local/0/tree",
+        "steps/0/local/0/tree/pyproject.toml",
+        "steps/0/local/1/tree",
+        "steps/0/local/1/tree/setup.py",
+    ]
+    make_tree(tmp_path, {"nearer/setup.py": "# changed"})
+    assert taken(SPEC.with_project("."), root)[0].digest != before.digest
+    make_tree(root, {"x.whl": "wheel"})
     spec = SPEC.with_project(".", extras=["gpu-extra"], groups=["dev"])
-    with pytest.raises(SpecError, match="dev-local, gpu-local, near, nearer"):
-        taken(spec, tmp_path)
-    make_wheel(tmp_path / "dist", "near")
-    make_wheel(tmp_path / "dist", "nearer")
-    _, paths = taken(SPEC.with_project(".").with_wheel("dist/*"), tmp_path)
+    assert "steps/0/local/0/x.whl" in taken(spec, root)[1]
+    make_wheel(root / "dist", "near")
+    make_wheel(root / "dist", "nearer")
+    _, paths = taken(SPEC.with_project(".").with_wheel("dist/*"), root)
     assert paths[:2] == ["steps/0/pyproject.toml", "steps/0/uv.lock"]
+    assert not [path for path in paths if "local" in path]
 
 
 @pytest.mark.parametrize(
@@ -144,14 +159,58 @@ def test_a_pylock(tmp_path: Path) -> None:
         ("pylock.toml", PYLOCK + 'directory = { path = "." }'),
         ("pylock.toml", PYLOCK + 'archive = { path = "a.zip" }'),
         ("pylock.toml", PYLOCK + 'wheels = [{ name = "a.whl", path = "a.whl" }]'),
+        ("pylock.toml", PYLOCK + 'vcs = { type = "git", path = "." }'),
+        ("pylock.toml", 'packages = [{ name = "a", directory = { path = "p" } }]'),
+        (
+            "pylock.toml",
+            PYLOCK
+            + f'archive = {{ path = "b.zip", hashes = {{ sha256 = "{"0" * 64}" }} }}',
+        ),
     ],
 )
 def test_locks_that_cannot_be_used(tmp_path: Path, name: str, text: str) -> None:
-    """Other locks and local files are refused with the way out."""
-    make_tree(tmp_path, {name: text})
+    """Other locks, and local files that are not what was locked, are refused."""
+    make_tree(tmp_path, {name: text, "b.zip": "", "p/setup.py": ""})
     with pytest.raises(SpecError) as caught:
         taken(SPEC.with_lock(name), tmp_path)
-    assert "with_" in caught.value.hint
+    assert caught.value.hint
+
+
+def test_a_pylock_of_local_projects(tmp_path: Path) -> None:
+    """They travel with the lock, which then names their places in the context."""
+    wheel = Digest.of(b"wheel").hex
+    text = (
+        PYLOCK
+        + 'directory = { path = "../p", subdirectory = "q", editable = true }\n'
+        + '[[packages]]\nname = "far"\nversion = "2"\n'
+        + 'sdist = { url = "https://h.example/far-2.zip", hashes = {} }\n'
+        + '[[packages]]\nname = "b"\nmarker = "os_name == \'nt\'"\n'
+        + '[packages.sdist]\npath = "b-1.zip"\nhashes = {}\n'
+        + '[[packages]]\nname = "c"\nwheels = [{ path = "c.whl", '
+        + f'hashes = {{ sha256 = "{wheel}" }} }}]\n'
+    )
+    files = {"lock/pylock.toml": text, "p/q/setup.py": "", "lock/b-1.zip": ""}
+    make_tree(tmp_path, {**files, "lock/c.whl": "wheel"})
+
+    snapshot, paths = taken(SPEC.with_lock("lock/pylock.toml"), tmp_path)
+
+    assert paths == [
+        "steps/0/pylock.toml",
+        "steps/0/local/0/tree",
+        "steps/0/local/0/tree/setup.py",
+        "steps/0/local/1/b-1.zip",
+        "steps/0/local/2/c.whl",
+    ]
+    content = snapshot.members[0].source
+    assert isinstance(content, bytes)
+    local, far, archive, wheels = tomllib.loads(content.decode())["packages"]
+    assert local == {"name": "a", "directory": {"path": "./local/0/tree"}}
+    assert far["sdist"]["url"] == "https://h.example/far-2.zip"
+    assert archive["marker"] == "os_name == 'nt'"
+    assert archive["sdist"]["path"] == "./local/1/b-1.zip"
+    assert wheels["wheels"] == [
+        {"path": "./local/2/c.whl", "hashes": {"sha256": wheel}}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import pytest
 
 from aweigh.errors import SpecError
 from aweigh.image.requirements import read_requirements
+from aweigh.image.snapshot import take_snapshot
 from aweigh.image.sources import Sources
+from aweigh.image.spec import ImageSpec
 from tests.image.trees import make_tree
 
 
@@ -64,8 +66,10 @@ def test_lines_are_kept_comments_are_not(tmp_path: Path) -> None:
     "line",
     [
         "-e .",
+        "-e sub",
         "--editable ./x",
         "./dist/x.whl",
+        "./mine --hash=sha256:00",
         "x.whl",
         "x @ file:///x",
         "-f ./links",
@@ -91,3 +95,33 @@ def test_what_the_image_could_not_have(tmp_path: Path, line: str) -> None:
         flattened(tmp_path)
     assert caught.value.hint
     assert "hunter2" not in str(caught.value)
+
+
+def test_local_projects_come_along(tmp_path: Path) -> None:
+    """Each once, editable or not, by paths that start at the root."""
+    make_tree(
+        tmp_path,
+        {
+            "sub/requirements.txt": "-e ./mine[b,a] ; os_name == 'posix'\nsix\n"
+            "--editable=file:./mine\nmine @ ./own-1.zip\n-r more.txt\n",
+            "sub/more.txt": "-e./mine  # again\n",
+            "mine/setup.py": "",
+            "own-1.zip": "",
+        },
+    )
+    spec = ImageSpec("t").with_requirements("sub/requirements.txt")
+    members = take_snapshot(spec, tmp_path).members
+    texts = [one.source.decode() for one in members if isinstance(one.source, bytes)]
+    assert texts[0].splitlines() == [
+        "./local/0/tree[a,b] ; os_name == 'posix'",
+        "six",
+        "./local/0/tree",
+        "./local/1/own-1.zip",
+        "-r include-1.txt",
+    ]
+    assert texts[1] == "./local/0/tree\n"
+    assert [one.path for one in members[2:]] == [
+        "steps/0/local/0/tree",
+        "steps/0/local/0/tree/setup.py",
+        "steps/0/local/1/own-1.zip",
+    ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.errors import SpecError
 from aweigh.image.grammar import is_url
+from aweigh.image.local_requirement import LOCAL
 from aweigh.image.quoting import exec_form, spaced
 from aweigh.image.steps import (
     IndexOptions,
@@ -77,9 +78,7 @@ class Installer:
         step, number = action.step, action.number
         if isinstance(step, ProjectStep) and not action.first_party:
             return self._project(number, step)
-        return self._pip(
-            number, self._wanted(number, step), writable=isinstance(step, ProjectStep)
-        )
+        return self._pip(number, self._wanted(number, step))
 
     def pinned(self, pin: Pin, step: Step) -> str:
         """Install exactly some files; their hashes are checked.
@@ -107,14 +106,18 @@ class Installer:
 
     def _wanted(self, number: int, step: Step) -> list[str]:
         match step:
-            case PackagesStep(requirements, options):
-                return [*_options(options), "--", *requirements]
+            case PackagesStep(_, options):
+                local = self._local(number)
+                wanted = step.placed(lambda key, one: one.at(local[key]))
+                return [*_options(options), "--", *wanted]
             case RequirementsStep(_, options):
                 return [*_options(options), "-r", "requirements.txt"]
             case LockStep():
                 return ["--preview-features", "pylock", "-r", "pylock.toml"]
             case ScriptStep():
-                return ["-r", "script.py"]
+                names = self._snapshot.names(number)
+                is_project = "pyproject.toml" in names
+                return ["-r", "pyproject.toml" if is_project else "script.py"]
             case ProjectStep():
                 return ["--no-deps", "./project"]
             case WheelStep():
@@ -132,9 +135,18 @@ class Installer:
         argv = ["sync", *_GLOBAL, *_COPY, "--directory", self._place(number)]
         argv += ["--active", "--python", _PYTHON]
         argv += ["--frozen", "--inexact", "--no-default-groups", "--no-install-local"]
-        return self._run(
-            [*argv, *extras, *_each("--group", step.groups)], self._bind(number)
-        )
+        argv += [*extras, *_each("--group", step.groups)]
+        runs = [self._run(argv, self._bind(number))]
+        if local := self._local(number):
+            runs.append(self._pip(number, ["--no-deps", *local.values()]))
+        return "\n".join(runs)
+
+    def _local(self, number: int) -> dict[str, str]:
+        """Say where a step's own sources are, by their key."""
+        parts = (name.split("/") for name in sorted(self._snapshot.names(number)))
+        return {
+            part[1]: "./" + "/".join(part[:3]) for part in parts if part[0] == LOCAL
+        }
 
     def _wheels(self, number: int) -> list[str]:
         names = self._snapshot.names(number)
@@ -146,9 +158,9 @@ class Installer:
             )
         return [f"./{name}" for name in chosen]
 
-    def _pip(self, number: int, wanted: list[str], *, writable: bool = False) -> str:
+    def _pip(self, number: int, wanted: list[str]) -> str:
         argv = ["pip", "install", *_GLOBAL, *_COPY, "--directory", self._place(number)]
-        mounts = self._bind(number, writable=writable)
+        mounts = self._bind(number)
         return self._run([*argv, "--python", _PYTHON, *wanted], mounts)
 
     def _place(self, number: int) -> str:
@@ -161,11 +173,13 @@ class Installer:
             return _MOUNTS
         return f"{_MOUNTS}/{self._snapshot.content(number).hex[:_KEY_DIGITS]}"
 
-    def _bind(self, number: int, *, writable: bool = False) -> list[str]:
+    def _bind(self, number: int) -> list[str]:
         """Show a step its files; what a build backend writes there is discarded."""
-        if not self._snapshot.names(number):
+        names = self._snapshot.names(number)
+        if not names:
             return []
-        rights = ",rw" if writable else ""
+        builds = any(name.startswith((f"{LOCAL}/", "project/")) for name in names)
+        rights = ",rw" if builds else ""
         place = self._place(number)
         return [f"type=bind,source=steps/{number},target={place}{rights}"]
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from aweigh.errors import InvalidValueError, SpecError
+from aweigh.image.local_requirement import read_local
+from aweigh.image.pylock_text import entry, replace_packages, toml_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-__all__ = ["local_sources", "lock_locals", "pylock_locals"]
+    from aweigh.archive.member import Member
+    from aweigh.image.sources import Sources
+
+__all__ = ["is_local_package", "local_sources", "lock_locals", "take_along"]
 
 _LOCAL_KINDS = ("directory", "editable", "path", "virtual")
 
@@ -25,24 +34,103 @@ def local_sources(document: Mapping[str, object]) -> set[str]:
     }
 
 
-def pylock_locals(document: Mapping[str, object]) -> list[str]:
-    """Return the names that a ``pylock.toml`` (PEP 751) takes from local files."""
-    return sorted(
-        str(package.get("name"))
-        for package in _tables(document.get("packages"))
-        if "directory" in package or any("path" in one for one in _artifacts(package))
-    )
+def take_along(
+    lock: Path, text: str, sources: Sources
+) -> tuple[str, tuple[Member, ...]]:
+    """Read what a ``pylock.toml`` (PEP 751) takes from this machine.
+
+    Returns:
+        The text with the places that these have in the context, and their members.
+
+    Raises:
+        SpecError: Something is missing, is no project, or has another content than was
+            locked; or a local repository is locked.
+        TreeError: A project's directory cannot be read.
+    """
+    changes: dict[int, str] = {}
+    members: list[Member] = []
+    packages = sources.parse_toml(lock, text).get("packages")
+    for number, package in enumerate(_tables(packages)):
+        if is_local_package(package):
+            reader = _Local(lock, package, sources, str(len(changes)))
+            changes[number] = entry(package, reader.source())
+            members += reader.members
+    try:
+        return replace_packages(text, changes), tuple(members)
+    except InvalidValueError as exc:
+        raise SpecError(f"{sources.step}: {lock}: {exc}", hint=exc.hint) from exc
 
 
-def _artifacts(package: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    yield from _tables(package.get("wheels"))
+def is_local_package(package: Mapping[str, object]) -> bool:
+    """Whether a package of a ``pylock.toml`` is taken from this machine."""
+    files = [*_tables(package.get("wheels")), *_single_files(package)]
+    return "directory" in package or any("path" in one for one in files)
+
+
+def _single_files(package: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     yield from _tables([package.get(key) for key in ("archive", "sdist", "vcs")])
+
+
+class _Local:
+    """A package of a lock that is on this machine."""
+
+    def __init__(
+        self, lock: Path, package: Mapping[str, object], sources: Sources, key: str
+    ) -> None:
+        self.directory = lock.parent
+        self.package = package
+        self.sources = sources
+        self.key = key
+        self.members: list[Member] = []
+
+    def source(self) -> str:
+        """Read it; return the line of the lock that says where it is in the context."""
+        package = self.package
+        if "path" in _table(package, "vcs"):
+            raise SpecError(
+                f"{self.sources.step}: the lock names a local repository of "
+                f"{package.get('name')}",
+                hint="lock its directory or its URL",
+            )
+        if "directory" in package:
+            table = _table(package, "directory")
+            place = posixpath.join(
+                str(table.get("path")), str(table.get("subdirectory", ""))
+            )
+            return f"directory = {{ path = {toml_text(self._read(place))} }}"
+        wheels = [one for one in _tables(package.get("wheels")) if "path" in one]
+        if wheels:
+            return f"wheels = [{', '.join(map(self._file, wheels))}]"
+        (single,) = [one for one in _single_files(package) if "path" in one][:1]
+        kind = "archive" if "archive" in package else "sdist"
+        return f"{kind} = {self._file(single)}"
+
+    def _file(self, table: Mapping[str, object]) -> str:
+        path = str(table["path"])
+        place = self._read(path)
+        digest = self.members[-1].digest
+        locked = _table(table, "hashes").get("sha256")
+        if digest is None or locked not in {None, digest.hex}:
+            raise SpecError(
+                f"{self.sources.step}: {path} is not the file that was locked",
+                hint="lock it again",
+            )
+        return (
+            f'{{ path = {toml_text(place)}, hashes = {{ sha256 = "{digest.hex}" }} }}'
+        )
+
+    def _read(self, path: str) -> str:
+        place, members = read_local(self.directory / path, self.key, self.sources)
+        self.members += members
+        return place
 
 
 def lock_locals(
     lock: Mapping[str, object], extras: Sequence[str], groups: Sequence[str]
-) -> set[str]:
-    """Return the local projects a ``uv.lock`` would install, besides its own.
+) -> dict[str, str]:
+    """Return where the local projects are that a ``uv.lock`` would install.
+
+    Its own project is not among them, nor are projects that are no packages.
 
     Args:
         lock: The parsed lock.
@@ -59,7 +147,11 @@ def lock_locals(
             if name not in seen and name in packages:
                 seen.add(name)
                 waiting.append(_wanted(packages[name], None, ()))
-    return {_normalised(name) for name in (seen & local) - roots}
+    return {
+        _normalised(name): str(_source(packages[name]))
+        for name in (seen & local) - roots
+        if "virtual" not in _table(packages[name], "source")
+    }
 
 
 def _source(package: Mapping[str, object]) -> object:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from aweigh.errors import SpecError
 from aweigh.image.grammar import check_requirement
-from aweigh.image.local_packages import local_sources, lock_locals, pylock_locals
+from aweigh.image.local_packages import local_sources, lock_locals, take_along
+from aweigh.image.local_requirement import read_local
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from aweigh.archive.member import Member
@@ -25,14 +26,17 @@ _PYLOCK = re.compile(r"pylock(?:\.[^.]+)?\.toml")
 _BLOCK = re.compile(
     r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$"
 )
+_AS_PROJECT = '[project]\nname = "aweigh-script"\nversion = "0"\n'
 _WHEEL_HINT = "build wheels of them and add those with with_wheel"
 
 
 def read_lock(step: LockStep, sources: Sources) -> tuple[Member, ...]:
-    """Read a ``pylock.toml``.
+    """Read a ``pylock.toml``, with the local projects and files that it locks.
 
     Raises:
-        SpecError: It cannot be read, has another name, or locks local files.
+        SpecError: It cannot be read, has another name, or locks something local that
+            is no project or not what was locked.
+        TreeError: A local project cannot be read.
     """
     path = sources.locate(step.path)
     if not _PYLOCK.fullmatch(path.name):
@@ -42,12 +46,8 @@ def read_lock(step: LockStep, sources: Sources) -> tuple[Member, ...]:
             "with_requirements; or: uv export --format pylock.toml",
         )
     text = sources.read_text(path)
-    if found := pylock_locals(sources.parse_toml(path, text)):
-        raise SpecError(
-            f"{sources.step}: {path} locks local files of {', '.join(found)}",
-            hint="export it with --no-emit-local; " + _WHEEL_HINT,
-        )
-    return (sources.keep("pylock.toml", text.encode()),)
+    text, members = take_along(path, text, sources)
+    return (sources.keep("pylock.toml", text.encode()), *members)
 
 
 def read_project(
@@ -62,7 +62,8 @@ def read_project(
 
     Raises:
         SpecError: A file is missing or malformed, an extra or group is unknown, or it
-            depends on local projects that are not among the wheels.
+            depends on local projects and has no lock that says where they are.
+        TreeError: Something in a local project cannot be read.
     """
     path = sources.locate(step.path)
     path = path if path.suffix == ".toml" else path / "pyproject.toml"
@@ -74,26 +75,37 @@ def read_project(
     if lock.is_file():
         locked = sources.read_text(lock)
         members.append(sources.keep("uv.lock", locked.encode()))
-        parsed = sources.parse_toml(lock, locked)
-        missing = lock_locals(parsed, step.extras, step.groups) - set(wheels)
+        found = lock_locals(sources.parse_toml(lock, locked), step.extras, step.groups)
+        members.extend(_local_projects(path.parent, found, sources, wheels))
     else:
         _check_static(sources, path, document)
-        missing = local_sources(document)
-    if missing:
-        raise SpecError(
-            f"{sources.step}: {path} depends on the local {', '.join(sorted(missing))}",
-            hint=_WHEEL_HINT if lock.is_file() else f"uv lock; then {_WHEEL_HINT}",
-        )
+        if missing := local_sources(document):
+            raise SpecError(
+                f"{sources.step}: {path} depends on the local "
+                f"{', '.join(sorted(missing))}",
+                hint="lock it, so that it is known where they are (uv lock); of a "
+                "workspace, name the directory that has the uv.lock",
+            )
     if step.install_project:
         members.extend(sources.tree(path.parent, "project"))
     return tuple(members), _requires_python(_table(document, "project"))
+
+
+def _local_projects(
+    root: Path, found: Mapping[str, str], sources: Sources, wheels: Collection[str]
+) -> Iterator[Member]:
+    """Read what a lock takes from this machine and the spec brings no wheel of."""
+    places = {name: at for name, at in sorted(found.items()) if name not in wheels}
+    for key, place in enumerate(places.values()):
+        yield from read_local(root / place, str(key), sources)[1]
 
 
 def read_script(step: ScriptStep, sources: Sources) -> tuple[tuple[Member, ...], str]:
     """Read a script's PEP 723 block; return it and its requires-python.
 
     The member is a script with nothing but the block, so that other edits of the
-    script are no change.
+    script are no change. Where the block has settings of uv's, there is a
+    ``pyproject.toml`` of the same content too.
 
     Raises:
         SpecError: There is no block, two of them, or it is malformed.
@@ -121,8 +133,12 @@ def read_script(step: ScriptStep, sources: Sources) -> tuple[tuple[Member, ...],
             f"{sources.step}: {path} depends on the local {', '.join(sorted(missing))}",
             hint=_WHEEL_HINT,
         )
-    block = f"{blocks[0][0]}\n".encode()
-    return (sources.keep("script.py", block),), _requires_python(document)
+    members = [sources.keep("script.py", f"{blocks[0][0]}\n".encode())]
+    if _table(_table(document, "tool"), "uv"):
+        # uv reads the indexes of a project's file, but not those of a script.
+        project = f"{_AS_PROJECT}{content}\n"
+        members.append(sources.keep("pyproject.toml", project.encode()))
+    return tuple(members), _requires_python(document)
 
 
 def _requires_python(table: Mapping[str, object]) -> str:

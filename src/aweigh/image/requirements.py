@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aweigh.errors import SpecError
 from aweigh.image import grammar
+from aweigh.image.local_requirement import LocalRequirement, read_local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +23,11 @@ _INCLUDE = re.compile(
     r"(?P<option>-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<path>.+)"
 )
 _LINKS = re.compile(r"(?:-f|--find-links)(?:\s*=\s*|\s*)(?P<link>.+)")
-_EDITABLE = re.compile(r"-e\b|--editable\b")
+_EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+|(?<=-e))")
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _LINE_OPTION = re.compile(r"\s--?[a-z].*$")
 _CONTINUED = re.compile(r"\\\r?\n")
-_LOCAL_HINT = "local projects and wheels go in with with_project or with_wheel"
+_LOCAL_HINT = "write a local project as ./directory[extra]"
 
 
 def read_requirements(text: str, sources: Sources) -> tuple[Member, ...]:
@@ -34,14 +35,17 @@ def read_requirements(text: str, sources: Sources) -> tuple[Member, ...]:
 
     Includes (``-r``, ``-c``) may lie anywhere, outside the root too: each file becomes
     ``include-<n>.txt`` in order of appearance, and the lines that name it say so.
+    Local projects come along in ``local/<n>``.
 
     Raises:
-        SpecError: A file cannot be read, includes itself, names something local, or a
-            URL carries credentials.
+        SpecError: A file cannot be read, includes itself, names something local that
+            is no project, or a URL carries credentials.
+        TreeError: A local project cannot be read.
     """
     flattener = _Flattener(sources)
     flattener.add(sources.locate(text), ())
-    return tuple(flattener.members[name] for name in flattener.names.values())
+    files = (flattener.members[name] for name in flattener.names.values())
+    return (*files, *flattener.trees)
 
 
 class _Flattener:
@@ -49,6 +53,8 @@ class _Flattener:
         self.sources = sources
         self.names: dict[Path, str] = {}
         self.members: dict[str, Member] = {}
+        self.local: dict[str, str] = {}
+        self.trees: list[Member] = []
 
     def add(self, path: Path, includers: tuple[Path, ...]) -> str:
         """Read a file once and return its name in the context."""
@@ -78,14 +84,35 @@ class _Flattener:
             if "://" in target:
                 self._refuse(path, line, "download the file and include that")
             return f"{include['option']} {self.add(path.parent / target, includers)}"
-        if _EDITABLE.match(line):
-            self._refuse(path, line, _LOCAL_HINT)
+        if local := self._local(path, line):
+            return local
         if links := _LINKS.fullmatch(line):
             if not grammar.is_url(links["link"]):
                 self._refuse(path, line, "name local directories in find_links=")
         elif not line.startswith("-"):
             self._check(path, line)
         return line
+
+    def _local(self, path: Path, line: str) -> str:
+        """Take a local project along; return what the line says then.
+
+        Installed as editable or not is the same here: images hold copies. As with pip,
+        the path starts where the spec's own paths do, not where this file is.
+        """
+        editable = _EDITABLE.match(line)
+        one = LocalRequirement.parse(line[editable.end() :] if editable else line)
+        if one is None:
+            if editable:
+                self._refuse(path, line, _LOCAL_HINT)
+            return ""
+        if _LINE_OPTION.search(one.path):
+            self._refuse(path, line, "leave the options of this line out")
+        if one.path not in self.local:
+            key = str(len(self.local))
+            real = self.sources.locate(one.path)
+            self.local[one.path], members = read_local(real, key, self.sources)
+            self.trees += members
+        return one.at(self.local[one.path])
 
     def _check(self, path: Path, line: str) -> None:
         wanted = _LINE_OPTION.sub("", line).strip()

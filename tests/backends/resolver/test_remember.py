@@ -1,6 +1,7 @@
 """An unchanged spec is resolved once, also from another process."""
 
 import time
+import zipfile
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from aweigh.image.lock import Lock
 from aweigh.image.resolve import ResolveRequest
 from aweigh.image.spec import ImageSpec
 from aweigh.memory import Record, Table
+from aweigh.oci import Digest
 from tests.backends.resolver.place import AMD, Place, make_dist
 
 
@@ -82,6 +84,10 @@ async def test_an_unchanged_spec_is_resolved_once(desk: Desk, spec: ImageSpec) -
     assert await desk.resolve(wanted) == first
     assert desk.counting.count == 1
     assert await desk.resolve(wanted, previous=first.text) == first
+    # A registry hands back names and versions only.
+    kept = ("[[packages]]", "name =", "version =")
+    told = [line for line in first.text.splitlines() if line.startswith(kept)]
+    assert await desk.resolve(wanted, previous="\n".join(told)) == first
     assert desk.counting.count == 1
 
 
@@ -105,7 +111,7 @@ async def test_what_decides_the_answer_is_in_the_question(
     await desk.resolve(wanted, platform=AMD)
     await desk.resolve(wanted, python="3.13")
     await desk.resolve(wanted, manylinux="musllinux_1_2")
-    await desk.resolve(wanted, previous=lock.text + "\n# other")
+    await desk.resolve(wanted, previous=lock.text.replace('"heavy"', '"h"'))
     await desk.resolve(spec.with_packages("heavy>=1"))
     assert desk.counting.count == 6
     await desk.resolve(wanted.with_env(A="1").with_labels({"a": "b"}))
@@ -132,6 +138,30 @@ async def test_files_count_by_content(desk: Desk, spec: ImageSpec) -> None:
     (folder / "code.py").write_text("A = 2\n")
     await desk.resolve(project)
     assert desk.counting.count == 3
+
+
+async def test_other_code_in_a_wheel_is_no_other_question(
+    desk: Desk, spec: ImageSpec
+) -> None:
+    """What it needs decides; the lock still says what is in it now."""
+    root = desk.place.root
+    wheel = make_dist(root / "own", "mine", requires=["heavy"])
+    wanted = spec.with_wheel("own/*.whl")
+    first = await desk.resolve(wanted)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("mine.py", "A = 1\n")
+    second = await desk.resolve(wanted)
+    assert desk.counting.count == 1
+    assert second.wheels[-1].digest == Digest.of(wheel.read_bytes())
+    assert second.wheels[-1].size == wheel.stat().st_size
+    assert second.wheels[-1].digest.hex in second.text
+    assert second.wheels[:-1] == first.wheels[:-1]
+    make_dist(root / "own", "mine", requires=["heavy>=1"])
+    await desk.resolve(wanted)
+    assert desk.counting.count == 2
+    wheel.write_bytes(b"no wheel")
+    with pytest.raises(ResolveError):
+        await desk.resolve(wanted)
 
 
 async def test_a_failure_is_not_remembered(desk: Desk, spec: ImageSpec) -> None:

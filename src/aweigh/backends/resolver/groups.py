@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aweigh.backends.resolver.inputs import text_of
+from aweigh.backends.resolver.local import LocalWheels
 from aweigh.errors import SpecError
 from aweigh.image.grammar import is_url
+from aweigh.image.local_requirement import LocalRequirement
 from aweigh.image.steps import (
     IndexOptions,
     LockStep,
@@ -23,7 +26,7 @@ from aweigh.image.steps import (
 from aweigh.image.wheels import distribution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from aweigh.archive.member import Member
     from aweigh.backends.resolver.target import Target
@@ -37,7 +40,7 @@ _INDEX_LINE = re.compile(
     r"|--no-binary|--only-binary)\b"
 )
 _TOOL_UV = re.compile(r"(?m)^\s*\[\[?\s*tool\s*\.\s*uv\b")
-_AS_PROJECT = '[project]\nname = "aweigh-script"\nversion = "0"\n'
+_PROJECT = "project"
 
 
 @dataclass(slots=True)
@@ -95,23 +98,30 @@ class Plan:
         frozen: Locks to take as they are.
         groups: Resolutions, each bound by what came before.
         wheels: Context paths of the user's own wheels for this target.
+        local: Those among them that are built of local projects.
     """
 
     frozen: tuple[Frozen, ...]
     groups: tuple[Group, ...]
     wheels: tuple[str, ...]
+    local: LocalWheels
 
 
 def arrange(spec: ImageSpec, members: Iterable[Member], target: Target) -> Plan:
     """Sort the Python steps of a spec into locks and resolutions.
 
     Raises:
-        SpecError: No wheel of a step fits the target.
+        SpecError: No wheel of a step fits the target, or a local project has none.
     """
     arranger = _Arranger({member.path: member for member in members}, target)
     for number, step in enumerate(spec.steps):
         arranger.add(number, step)
-    return Plan(tuple(arranger.frozen), tuple(arranger.groups), tuple(arranger.wheels))
+    return Plan(
+        tuple(arranger.frozen),
+        tuple(arranger.groups),
+        tuple(arranger.wheels),
+        arranger.local,
+    )
 
 
 class _Arranger:
@@ -120,18 +130,18 @@ class _Arranger:
         self.target = target
         self.frozen: list[Frozen] = []
         self.groups: list[Group] = []
-        self.wheels: list[str] = []
+        self.local = LocalWheels(members, target)
+        self.wheels: list[str] = list(dict.fromkeys(self.local.paths()))
         self._open: dict[IndexOptions, Group] = {}
 
     def add(self, number: int, step: Step) -> None:
         place = f"steps/{number}"
         match step:
-            case PackagesStep(requirements, options):
-                self._lines(number, requirements, options)
+            case PackagesStep(_, options):
+                found = functools.partial(self.local.requirement, number)
+                self._lines(number, step.placed(found), options)
             case RequirementsStep(_, options):
-                alone = any(map(_INDEX_LINE.search, self._texts(place)))
-                group = self._own(options) if alone else self._shared(options)
-                _extend(group, number, f"{place}/requirements.txt")
+                self._requirements(number, options)
             case LockStep():
                 self.frozen.append(Frozen(number, None))
             case ProjectStep() if f"{place}/uv.lock" in self.members:
@@ -145,10 +155,19 @@ class _Arranger:
             case _:
                 pass
 
-    def _texts(self, place: str) -> Iterator[str]:
-        for path, member in self.members.items():
-            if path.startswith(f"{place}/") and path.endswith(".txt"):
-                yield text_of(member)
+    def _requirements(self, number: int, options: IndexOptions) -> None:
+        place = f"steps/{number}"
+        texts = {
+            path: text_of(member)
+            for path, member in self.members.items()
+            if path.startswith(f"{place}/") and path.endswith(".txt")
+        }
+        alone = any(map(_INDEX_LINE.search, texts.values()))
+        group = self._own(options) if alone else self._shared(options)
+        if self.local.keys(number):
+            for path, text in texts.items():
+                group.files[path] = self.local.placed(number, text)
+        _extend(group, number, f"{place}/requirements.txt")
 
     def _lines(self, number: int, lines: Iterable[str], options: IndexOptions) -> None:
         group = self._shared(options)
@@ -171,17 +190,21 @@ class _Arranger:
             group.arguments += ["--extra", extra]
         for name in step.groups:
             group.arguments += ["--group", f"{path}:{name}"]
+        if _PROJECT in self.local.keys(number):
+            itself = LocalRequirement("./project")
+            line = self.local.requirement(number, _PROJECT, itself)
+            group.files[f"steps/{number}/project.in"] = f"{line}\n"
+            group.sources.append(
+                "project.in" if group.directory else f"steps/{number}/project.in"
+            )
 
     def _script(self, number: int) -> None:
-        path = f"steps/{number}/script.py"
-        lines = text_of(self.members[path]).splitlines()[1:-1]
-        block = "\n".join(line[2:] for line in lines)
-        if _TOOL_UV.search(block):
-            # uv reads the indexes of a project's file, but not those of a script.
+        if f"steps/{number}/pyproject.toml" in self.members:
             group = self._own(IndexOptions(), f"steps/{number}")
-            group.files[f"steps/{number}/pyproject.toml"] = f"{_AS_PROJECT}{block}\n"
             _extend(group, number, "pyproject.toml")
             return
+        lines = text_of(self.members[f"steps/{number}/script.py"]).splitlines()[1:-1]
+        block = "\n".join(line[2:] for line in lines)
         # uv does not say which packages a script asked for, but of a file it does.
         wanted = tomllib.loads(block).get("dependencies", [])
         self._lines(number, map(str, wanted), IndexOptions())

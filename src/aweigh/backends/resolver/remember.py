@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from aweigh.backends.resolver.described import described, with_content
 from aweigh.image.digest import members_digest
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.order import is_python
@@ -12,7 +16,7 @@ from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aweigh.image.resolve import Resolver, ResolveRequest
     from aweigh.image.snapshot import Snapshot
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["RememberingResolver"]
 
 # Raise it when the same request would be answered with another lock.
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 _TTL: Final = 90 * 86400.0
 
 
@@ -62,15 +66,16 @@ class RememberingResolver:
             SpecError: A step cannot be resolved for this platform or Python.
         """
         version = await self._uv.version()
-        key = self._key(request, request.previous, version)
+        own = await asyncio.to_thread(described, request.snapshot.members)
+        key = self._key(request, request.previous, version, own)
         if not request.upgrade:
             row = await self._memory.recall(Table.LOCKS, key)
             lock = _decode(row.value, request) if row else None
             if lock is not None:
-                return lock
+                return with_content(lock, request.snapshot.members)
         lock = await self._inner.resolve(request)
         # Preferring what was pinned gives the same lock: the next question is known.
-        again = self._key(request, lock.text, version)
+        again = self._key(request, lock.text, version, own)
         await self._memory.remember([self._record(one, lock) for one in (key, again)])
         return lock
 
@@ -85,26 +90,53 @@ class RememberingResolver:
             expires_at=now + _TTL,
         )
 
-    def _key(self, request: ResolveRequest, previous: str | None, version: str) -> str:
-        """Name a question: only what decides the answer, so no files or commands."""
+    def _key(
+        self,
+        request: ResolveRequest,
+        previous: str | None,
+        version: str,
+        own: Mapping[str, Digest],
+    ) -> str:
+        """Name a question: only what decides the answer, so no files or commands.
+
+        Of the user's own wheels that is what they say they need, not their code.
+        """
         parts = [
             part
             for number, step in enumerate(request.spec.steps)
             if is_python(step)
-            for part in (str(number), repr(step), _content(request.snapshot, number))
+            for part in (
+                str(number),
+                repr(step),
+                _content(request.snapshot, number, own),
+            )
         ]
         return record_key(
             *("lock", _FORMAT, version, str(request.platform), request.python),
-            *(request.manylinux, previous or "", *parts),
+            *(request.manylinux, _pinned(previous or ""), *parts),
+            *(("beneath", request.beneath) if request.beneath else ()),
         )
 
 
-def _content(snapshot: Snapshot, step: int) -> str:
+def _pinned(previous: str) -> str:
+    """Return what counts of an earlier lock: a registry hands it back without files."""
+    try:
+        packages = tomllib.loads(previous).get("packages", [])
+        found = [
+            [one["name"], one.get("version"), one.get("vcs", {}).get("commit-id")]
+            for one in packages
+        ]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return previous
+    return json.dumps(found) if found else ""
+
+
+def _content(snapshot: Snapshot, step: int, own: Mapping[str, Digest]) -> str:
     """Digest what is read to resolve a step; the code of a project is not."""
     place = f"steps/{step}/"
     return str(
         members_digest(
-            member
+            replace(member, digest=own.get(member.path, member.digest))
             for member in snapshot.members
             if member.path.startswith(place)
             and not member.path.startswith((f"{place}project/", f"{place}tree/"))

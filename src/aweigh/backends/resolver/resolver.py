@@ -1,7 +1,7 @@
 """Pins a spec's packages: locks as they are, then one uv resolution per set of indexes.
 
-The wheel of a project with ``install_project=True`` is no part of the lock: only its
-dependencies are; who assembles the image builds it. Source distributions are kept
+Local projects are wheels by now, and first-party; of one that is not, only what it
+depends on is in the lock. Source distributions are kept
 (`LockedWheel.is_wheel` is False) where no wheel would do; uv may then run their build
 backend here, to learn what they depend on.
 """
@@ -18,6 +18,7 @@ from aweigh.backends.resolver.faults import explain, needs_source
 from aweigh.backends.resolver.groups import Group, arrange
 from aweigh.backends.resolver.inputs import laid_out, read_text, text_of, write_files
 from aweigh.backends.resolver.origin import steps_of
+from aweigh.backends.resolver.prefer import preferences
 from aweigh.backends.resolver.pylock import Reader, is_vcs, read_packages, write_lock
 from aweigh.backends.resolver.target import Target
 from aweigh.errors import ResolveError, SpecError
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UvResolver"]
 
-_PYTHON_STEP = re.compile(r"steps/[0-9]+/(?!project(?:/|$)|tree(?:/|$)|file$)")
+_PYTHON_STEP = re.compile(
+    r"steps/[0-9]+/(?!project(?:/|$)|(?:local/[^/]+/)?tree(?:/|$)|file$)"
+)
 _HASHED = re.compile(r"(?m)^([A-Za-z0-9._-]+).*\s--hash")
 _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
 _INSTALLED = re.compile(r"(?m)^ \+ (\S+?)==(\S+)")
@@ -122,14 +125,18 @@ class _Run:
         """Take what a lock has for the target; uv evaluates its markers."""
         directory = self.root / f"steps/{frozen.step}"
         if frozen.project is not None:
-            argv = ["export", "--frozen", "--no-emit-project", "--no-emit-local"]
-            argv += ["--no-default-groups", *_PLAIN, "--output-file", _LOCK]
+            argv = ["export", "--frozen", "--no-default-groups", *_PLAIN]
+            argv += ["--output-file", _LOCK]
+            if not frozen.project.install_project:
+                argv.append("--no-emit-project")
             for extra in frozen.project.extras:
                 argv += ["--extra", extra]
             for group in frozen.project.groups:
                 argv += ["--group", group]
             self._check(await self.uv.run(argv, directory))
-        text = await read_text(directory / _LOCK)
+        local = self.plan.local
+        text = local.locked(frozen.step, await read_text(directory / _LOCK))
+        await write_files(directory, {_LOCK: text})
         packages = await asyncio.to_thread(read_packages, text)
         if not packages:
             return
@@ -145,7 +152,8 @@ class _Run:
             name = normalised(str(package.get("name")))
             version = package.get("version")
             if (name, version) in chosen or (version is None and name in names):
-                self._pin(reader.choose(package, step=frozen.step, first_party=False))
+                own = name in local.names(frozen.step)
+                self._pin(reader.choose(package, step=frozen.step, first_party=own))
 
     def _pin(self, wheel: LockedWheel) -> None:
         earlier = self.pinned.setdefault(wheel.name, wheel)
@@ -161,8 +169,8 @@ class _Run:
         # Names of files are in annotations, so they must be those of the context.
         files = {name: self._rooted(text) for name, text in group.files.items()}
         files[f"{group.directory or '.'}/{_CONSTRAINTS}"] = self._constraints(group)
-        if self.request.previous is not None and not self.request.upgrade:
-            files[f"{group.directory or '.'}/{_LOCK}"] = self.request.previous
+        if preferred := preferences(self.request):
+            files[f"{group.directory or '.'}/{_LOCK}"] = preferred
         await write_files(self.root, files)
         argv = ["pip", "compile", *group.sources, *group.arguments]
         argv += ["--constraints", _CONSTRAINTS, *group.index_arguments()]
