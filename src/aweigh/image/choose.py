@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+
+from aweigh.errors import NeedsEngineError, RegistryError
+from aweigh.events import Warned, silent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aweigh.events import Listener
     from aweigh.image.build import Builder, BuildRequest, Built
 
 __all__ = ["ChoosingBuilder", "Pinner", "PinningBuilder"]
@@ -31,11 +36,13 @@ class PinningBuilder:
 
     async def build(self, request: BuildRequest, /) -> Built:
         """Build what was pinned; raises what pinning and building raise."""
-        return await self._inner.build(await self._pinner.pin(request))
+        pinned = await self._pinner.pin(request)
+        built = await self._inner.build(pinned)
+        return replace(built, lock=pinned.lock)
 
 
 class ChoosingBuilder:
-    """Assembles what needs no engine; opens the engine for the rest."""
+    """Assembles what it can; opens the engine for the rest."""
 
     name = "auto"
 
@@ -44,6 +51,7 @@ class ChoosingBuilder:
         assembler: Builder,
         engine: Callable[[], Awaitable[Builder]],
         needs_engine: Callable[[BuildRequest], bool],
+        listener: Listener = silent,
     ) -> None:
         """Choose between two builders.
 
@@ -51,13 +59,41 @@ class ChoosingBuilder:
             assembler: Builds without an engine.
             engine: Opens the builder that has one.
             needs_engine: Whether a request is not the assembler's.
+            listener: Hears why the engine builds what could have been assembled.
         """
         self._assembler = assembler
         self._engine = engine
         self._needs_engine = needs_engine
+        self._listener = listener
 
     async def build(self, request: BuildRequest, /) -> Built:
-        """Build with whichever can."""
-        if self._needs_engine(request):
-            return await (await self._engine()).build(request)
-        return await self._assembler.build(request)
+        """Build with whichever can; raises what the last one raises that tried."""
+        if not self._needs_engine(request):
+            try:
+                return await self._assembler.build(request)
+            except NeedsEngineError as error:
+                self._tell(request, error.reason)
+            except RegistryError as error:
+                if not _is_about_the_base(error, request):
+                    raise
+                self._tell(request, f"its base cannot be read: {error}")
+        return await (await self._engine()).build(request)
+
+    def _tell(self, request: BuildRequest, reason: str) -> None:
+        self._listener(
+            Warned(
+                message=f"{request.spec.name} for {request.platform} is built by the "
+                f"engine: {reason}",
+                hint="builder='engine' does so without trying",
+            )
+        )
+
+
+def _is_about_the_base(error: RegistryError, request: BuildRequest) -> bool:
+    """Whether an engine may do better: with a copy of its own, or another login."""
+    ours = request.reference.registry
+    return (
+        request.base is not None
+        and request.base.registry == error.registry
+        and error.registry != ours
+    )

@@ -11,7 +11,7 @@ from aweigh.errors import UndecidedError
 from aweigh.events import Checked, ImageEnsured, Warned
 from aweigh.image.checker import Absent, FirstDecisive, Present, Unknown
 from aweigh.image.image import Image
-from aweigh.image.make import make_image
+from aweigh.image.make import Beneath, make_image
 from aweigh.image.recall import PersistentCacheChecker, image_key
 from aweigh.image.snapshot import names_files, pure_snapshot, take_snapshot
 from aweigh.memory import Table
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aweigh.image.checker import Checker, Verdict
     from aweigh.image.image import Origin
     from aweigh.image.job import Destination, Job
-    from aweigh.image.make import ToolBox
+    from aweigh.image.make import ImageTools, ToolBox
     from aweigh.image.recall import ImagePolicy
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
@@ -90,21 +90,13 @@ class ImageEnsurer:
             upgrade: Build without the builder's cache as well.
 
         Raises:
-            SpecError: The spec cannot be built, or names a file that is not there.
-            UndecidedError: Nobody could say whether it exists.
-            EngineError: The build or the push failed.
-            RegistryError: The registry refused.
-            ChangedError: A file changed while the builder read it.
+            AweighError: It cannot be built, found out about or kept.
         """
         started = time.perf_counter()
         job = await self.plan(
             spec, root=root, platforms=platforms, rebuild=rebuild, upgrade=upgrade
         )
-        image = None if job.forced else await self._fresh(job, memory)
-        if image is None:
-            image = await self._flights.do(
-                job.flight_key, lambda: self._work(job, memory)
-            )
+        image = await self._ensure(await self.settle(job, memory), memory)
         self._listener(
             ImageEnsured(
                 reference=str(image),
@@ -137,6 +129,18 @@ class ImageEnsurer:
             upgrade=upgrade,
         )
 
+    async def settle(self, job: Job, memory: Memory) -> Job:
+        """Choose between an engine and a layout: by a fresh row, or who answers."""
+        instead = self._destination.without_engine(job)
+        if instead is None:
+            return job
+        for one in () if job.forced else (job, instead):
+            if await self.cache(one, memory).fresh(one.reference, one.platforms):
+                return one
+        if self._policy.offline or await self._toolbox.has_engine():
+            return job
+        return instead
+
     def cache(self, job: Job, memory: Memory) -> PersistentCacheChecker:
         """Return the checker that answers this job from memory."""
         return PersistentCacheChecker(
@@ -161,6 +165,14 @@ class ImageEnsurer:
             checkers.append(await self._toolbox.checker(job.location))
         chain = FirstDecisive(checkers, self._listener)
         return await chain.check(job.reference, job.platforms)
+
+    async def _ensure(self, job: Job, memory: Memory) -> Image:
+        image = None if job.forced else await self._fresh(job, memory)
+        if image is None:
+            image = await self._flights.do(
+                job.flight_key, lambda: self._work(job, memory)
+            )
+        return image
 
     async def _fresh(self, job: Job, memory: Memory) -> Image | None:
         started = time.perf_counter()
@@ -222,7 +234,8 @@ class ImageEnsurer:
 
     async def _build(self, job: Job, memory: Memory) -> Image:
         tools = await self._toolbox.tools(job.location)
-        digest, platforms = await make_image(job, tools, self._listener)
+        beneath = await self._beneath(job, tools, memory)
+        digest, platforms = await make_image(job, tools, self._listener, beneath)
         image = Image(
             reference=job.reference,
             digest=digest,
@@ -230,15 +243,38 @@ class ImageEnsurer:
             platforms=platforms,
             origin="built",
             verified_at=self._clock(),
+            layout=job.layout,
         )
         if await self._unchanged(job):
             await self.cache(job, memory).remember(image)
         return image
 
+    async def _beneath(
+        self, job: Job, tools: ImageTools, memory: Memory
+    ) -> Beneath | None:
+        """Ensure the image to build on: locks are taken from the whole to its parts."""
+        prefix = tools.cut(job.spec)
+        if prefix is None:
+            return None
+        part = job.part(prefix)
+        image = await self._ensure(part, memory)
+        pinned = image.reference.with_digest(image.digest)
+        if image.origin == "recalled" and not await tools.manifests.head_manifest(
+            pinned
+        ):
+            # Remembered, and deleted since: a build on it could only fail.
+            await self.forget(image, memory)
+            image = await self._ensure(part, memory)
+            pinned = image.reference.with_digest(image.digest)
+        return Beneath(image=pinned, prefix=prefix)
+
     async def _unchanged(self, job: Job) -> bool:
         """Whether the files still are what was built; the image is right either way."""
-        again = await asyncio.to_thread(take_snapshot, job.spec, job.root)
-        if again.digest == job.snapshot.digest:
+        if not names_files(job.spec):
+            return True
+        whole = job.whole or job
+        again = await asyncio.to_thread(take_snapshot, whole.spec, whole.root)
+        if again.digest == whole.snapshot.digest:
             return True
         self._listener(
             Warned(
@@ -258,4 +294,5 @@ class ImageEnsurer:
             platforms=present.platforms,
             origin=origin,
             verified_at=present.verified_at or self._clock(),
+            layout=job.layout,
         )

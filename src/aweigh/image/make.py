@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from aweigh.errors import RegistryError
 from aweigh.events import ImagePushed, Warned
-from aweigh.image.publish import publish
+from aweigh.image.attach import attach_contents
+from aweigh.image.publish import platform_entries, publish_entries
 from aweigh.oci import Index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aweigh.events import Listener
-    from aweigh.image.build import Builder
+    from aweigh.image.attach import Referrers
+    from aweigh.image.build import Builder, Built
     from aweigh.image.checker import Checker
     from aweigh.image.image import Location
     from aweigh.image.job import Job
     from aweigh.image.publish import Manifests
-    from aweigh.oci import Digest, Platform, Reference
+    from aweigh.image.segments import Prefix
+    from aweigh.image.spec import ImageSpec
+    from aweigh.oci import Descriptor, Digest, Platform, Reference
 
-__all__ = ["ImageTools", "ToolBox", "make_image"]
+__all__ = ["Beneath", "ImageTools", "ToolBox", "make_image", "uncut"]
+
+
+def uncut(_spec: ImageSpec, /) -> None:
+    """Build every spec in one go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beneath:
+    """The image of a prefix, which exists.
+
+    Attributes:
+        image: The image, pinned by digest.
+        prefix: The steps it holds.
+    """
+
+    image: Reference
+    prefix: Prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +54,23 @@ class ImageTools:
     Attributes:
         builder: Builds images and leaves them where they belong.
         manifests: The manifests of registries: of bases, and of ours.
+        referrers: Where the list of what is in an image is attached to it; None when
+            its holder keeps no such things.
+        cut: Says which steps of a spec are to be an image of their own, below the rest.
     """
 
     builder: Builder
     manifests: Manifests
+    referrers: Referrers | None = None
+    cut: Callable[[ImageSpec], Prefix | None] = uncut
 
 
 class ToolBox(Protocol):
     """Opens tools when they are first needed; a recalled image needs none."""
+
+    async def has_engine(self) -> bool:
+        """Tell whether a container engine answers."""
+        ...
 
     async def checker(self, location: Location, /) -> Checker:
         """Return the checker that asks this holder of images."""
@@ -49,11 +82,17 @@ class ToolBox(Protocol):
 
 
 async def make_image(
-    job: Job, tools: ImageTools, listener: Listener
+    job: Job, tools: ImageTools, listener: Listener, beneath: Beneath | None = None
 ) -> tuple[Digest, frozenset[Platform]]:
     """Build the missing platforms of an image, and publish them with the others.
 
     Cancelling stops the build; what was pushed by then has no tag that anybody reads.
+
+    Args:
+        job: What is wanted.
+        tools: What builds it.
+        listener: Hears of the push.
+        beneath: The image to build on; None starts from the base of the spec.
 
     Returns:
         The digest of the image, and all platforms that it has now.
@@ -63,19 +102,63 @@ async def make_image(
         RegistryError: The registry refused.
         ChangedError: A file changed while the builder read it.
     """
-    base = await _pin(job, tools.manifests, listener)
-    built: dict[Platform, Digest] = {}
+    prefix = None if beneath is None else beneath.prefix
+    if beneath is None:
+        base = await _pin(job, tools.manifests, listener)
+    else:
+        base = beneath.image
+    built: dict[Platform, Built] = {}
     for platform in sorted(await _missing(job, tools.manifests)):
-        request = job.request(platform, base)
-        built[platform] = (await tools.builder.build(request)).digest
+        request = job.request(platform, base, prefix)
+        built[platform] = await tools.builder.build(request)
     if job.location == "engine":
-        ((platform, digest),) = built.items()
-        return digest, frozenset({platform})
+        ((platform, one),) = built.items()
+        return one.digest, frozenset({platform})
+    return await _publish(job, tools, built, listener)
+
+
+async def _publish(
+    job: Job, tools: ImageTools, built: Mapping[Platform, Built], listener: Listener
+) -> tuple[Digest, frozenset[Platform]]:
+    """Put what was built under the tag, and beside that say what is in it."""
     started = time.perf_counter()
-    descriptor, index = await publish(tools.manifests, job.reference, built)
-    pinned = job.reference.with_digest(descriptor.digest)
-    listener(ImagePushed(reference=pinned, seconds=time.perf_counter() - started))
+    digests = {platform: one.digest for platform, one in built.items()}
+    entries = await platform_entries(tools.manifests, job.reference, digests)
+    describing = asyncio.create_task(_describe(job, tools, built, entries, listener))
+    try:
+        descriptor, index = await publish_entries(
+            tools.manifests, job.reference, entries
+        )
+        pinned = job.reference.with_digest(descriptor.digest)
+        listener(ImagePushed(reference=pinned, seconds=time.perf_counter() - started))
+        if await describing:
+            # Whoever had read the tag before we wrote it may have written since.
+            descriptor, index = await publish_entries(
+                tools.manifests, job.reference, entries
+            )
+    finally:
+        describing.cancel()
+        await asyncio.gather(describing, return_exceptions=True)
     return descriptor.digest, index.platforms
+
+
+async def _describe(
+    job: Job,
+    tools: ImageTools,
+    built: Mapping[Platform, Built],
+    entries: Sequence[Descriptor],
+    listener: Listener,
+) -> bool:
+    """Attach what is known of the contents; tell whether there was anything."""
+    locks = [
+        (entry, one.lock)
+        for entry, one in zip(entries, built.values(), strict=True)
+        if one.lock is not None
+    ]
+    if tools.referrers is None or not locks:
+        return False
+    await attach_contents(tools.referrers, job.reference, locks, listener)
+    return True
 
 
 async def _missing(job: Job, manifests: Manifests) -> frozenset[Platform]:
