@@ -109,10 +109,12 @@ class Text:
         labels: Mapping[str, str],
         layers: object,
         lock: object,
+        done: object,
     ) -> str:
         """Return the Dockerfile."""
         assert layers is None
         assert lock is None
+        assert not done
         assert platform.os == "linux"
         assert not labels
         return f"FROM {base}\n{self.lines}\n".replace("INSTALLER", installer)

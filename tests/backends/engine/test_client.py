@@ -139,6 +139,22 @@ async def test_a_hanging_engine_is_left_alone_in_time(tmp_path: Path) -> None:
         await gone.wait()
 
 
+async def test_a_sign_of_life_is_not_waited_for_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether there is an engine at all is known soon, whatever its deadlines."""
+    monkeypatch.setattr("aweigh.backends.engine.client._PING_SECONDS", 0.1)
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang, tmp_path / "s")
+    async with server, open_engine(f"unix://{tmp_path}/s") as engine:
+        with pytest.raises(EngineUnavailableError, match=r"silent for 0\.1 s"):
+            await engine.ping()
+
+
 async def test_a_stream_that_falls_silent_ends(tmp_path: Path) -> None:
     """After its first bytes, an answer may not pause for longer than the deadline."""
 

@@ -17,7 +17,7 @@ from aweigh.image.dockerfile import render as render_dockerfile
 from aweigh.image.pins import pin_members
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.installer import InstallerSource
@@ -49,6 +49,7 @@ class Render(Protocol):
         labels: Mapping[str, str],
         layers: Sequence[PythonLayer] | None,
         lock: Lock | None,
+        done: Collection[int],
     ) -> str:
         """Return the text of the Dockerfile."""
         ...
@@ -161,6 +162,7 @@ class EngineBuilder:
             labels={},
             layers=request.layers,
             lock=request.lock,
+            done=request.done,
         )
         if installer in text:
             await self._installers.ensure(request.platform)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Deadlines", "Engine", "open_engine"]
 
 _NOT_FOUND = 404
+_PING_SECONDS = 5.0
 _NO_DEADLINE = aiohttp.ClientTimeout()
 
 
@@ -119,6 +120,14 @@ class Engine:
             raise silence(self.host, path, self.deadlines.answer) from exc
         with request_faults(self.host):
             return json.loads(answer) if answer.strip() else None
+
+    async def ping(self) -> None:
+        """Ask for a sign of life; an engine that takes 5 s for one has none."""
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self.send("GET", "version")
+        except TimeoutError as exc:
+            raise silence(self.host, "version", _PING_SECONDS) from exc
 
     async def stream(
         self,
