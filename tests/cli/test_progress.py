@@ -51,6 +51,10 @@ AMD64 = Platform.parse("linux/amd64")
         (events.BlobPushed(layer="abc", reused=True), "push    abc reused"),
         (events.BlobPushed(layer="abc", reused=False), "push    abc pushed"),
         (
+            events.BlobPushed(layer="abc", reused=True, size=2048),
+            "push    abc reused, 2.0 KiB",
+        ),
+        (
             events.ImagePushed(reference=REFERENCE, seconds=0.5),
             "image   pushed r.example/t:1 [500 ms]",
         ),

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from aweigh.backends.engine import engine_info
 from aweigh.backends.localdb import open_localdb
 from aweigh.cli.output import print_json, readable_size
-from aweigh.errors import AweighError
+from aweigh.errors import AweighError, EngineUnavailableError
 from aweigh.events import Warned, silent
+from aweigh.image.job import Destination
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Reference
-from aweigh.session import Backends
+from aweigh.oci.layout import LAYOUT_HOST
 from aweigh.settings import Settings
+from aweigh.wiring import Backends
 
 if TYPE_CHECKING:
     import argparse
@@ -61,7 +63,7 @@ async def doctor(arguments: argparse.Namespace) -> int:
         backends = Backends(settings, memory, silent, stack)
         findings = [
             _python(),
-            await _looked("engine", lambda: _engine(backends)),
+            await _looked("engine", lambda: _engine(backends, settings)),
             await _looked("registry", lambda: _registry(backends, settings)),
             await _looked("store", lambda: _store(backends)),
             await _cache(settings),
@@ -103,7 +105,20 @@ def _python() -> Finding:
     )
 
 
-async def _engine(backends: Backends) -> str:
+async def _engine(backends: Backends, settings: Settings) -> str:
+    match Destination.of(settings).local:
+        case ("layout",):
+            return 'not needed: builder = "assemble"'
+        case ("engine",):
+            return await _running_engine(backends)
+        case _:
+            try:
+                return await _running_engine(backends)
+            except EngineUnavailableError as error:
+                return f"{error}: only what executes nothing can be built"
+
+
+async def _running_engine(backends: Backends) -> str:
     info = await engine_info(await backends.engine())
     if not info.has_buildkit:
         raise AweighError(
@@ -120,7 +135,7 @@ async def _registry(backends: Backends, settings: Settings) -> str:
     """Try what a push needs: open an upload in a repository of our own, drop it."""
     prefix = settings.registry
     if prefix is None:
-        return "none set: images stay in the engine"
+        return f"none set: images stay in {await _local(backends, settings)}"
     registry = await backends.registry()
     probe = Reference.parse(f"{prefix.removesuffix('/')}/{_PROBE}")
     known = await backends.credentials.credential(probe.registry)
@@ -131,6 +146,16 @@ async def _registry(backends: Backends, settings: Settings) -> str:
             hint=f"docker login {probe.registry}",
         )
     return f"{prefix} lets us push ({who})"
+
+
+async def _local(backends: Backends, settings: Settings) -> str:
+    """Name who holds images without a registry; a layout has to be readable."""
+    local = Destination.of(settings).local
+    if local == ("engine",):
+        return "the engine"
+    await backends.layout.head_manifest(Reference.parse(f"{LAYOUT_HOST}/{_PROBE}:1"))
+    place = str(settings.image_dir)
+    return place if local == ("layout",) else f"the engine, or {place} without one"
 
 
 async def _store(backends: Backends) -> str:

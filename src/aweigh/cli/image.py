@@ -22,7 +22,10 @@ async def ensure(arguments: argparse.Namespace) -> int:
     spec = await asyncio.to_thread(load_spec, arguments.spec)
     async with open_session(listener=progress(arguments)) as session:
         if arguments.check:
-            plan = await session.explain(spec, platforms=arguments.platform)
+            # One question and one bit: no packages are resolved for it.
+            plan = await session.explain(
+                spec, platforms=arguments.platform, layers=False
+            )
             if arguments.json:
                 print_json(plan_json(plan))
             return 0 if plan.image.exists else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aweigh.cli.layers import platform_json, print_platform
 from aweigh.cli.output import readable_size
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "tier": image.tier,
             "reason": image.reason,
             "digest": None if image.digest is None else str(image.digest),
+            "plans": [platform_json(one) for one in image.plans],
         }
     }
     if plan.bundle is not None:
@@ -45,6 +47,8 @@ def print_plan(plan: Plan) -> None:
     """Print what would happen, why, and from what."""
     _print_image(plan.image)
     if plan.bundle is not None:
+        if plan.image.plans:
+            print()
         _print_bundle(plan.bundle)
 
 
@@ -59,6 +63,8 @@ def _print_image(image: ImagePlan) -> None:
         _row("base", str(image.base))
     for step in image.steps:
         _row("step", step)
+    for plan in image.plans:
+        print_platform(plan, image)
 
 
 def _print_bundle(bundle: BundlePlan) -> None:

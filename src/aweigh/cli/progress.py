@@ -50,7 +50,9 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
         case events.BuildFinished():
             return f"image   built [{readable_time(event.seconds)}]"
         case events.BlobPushed():
-            return f"push    {event.layer} {'reused' if event.reused else 'pushed'}"
+            size = f", {readable_size(event.size)}" if event.size else ""
+            done = "reused" if event.reused else "pushed"
+            return f"push    {event.layer} {done}{size}"
         case events.ImagePushed():
             took = readable_time(event.seconds)
             return f"image   pushed {event.reference} [{took}]"
