@@ -45,6 +45,11 @@ soak: export AWEIGH_MIN_REAL_TESTS := 0
 soak: $(VENV)/ready ## Kill, damage and race the local database for a long time
 	$(BIN)/python -m pytest -q tests/backends/localdb
 
+.PHONY: packages
+packages: export AWEIGH_MIN_REAL_TESTS := 0
+packages: $(VENV)/ready services ## Assemble large package sets and let foreign tools judge
+	$(BIN)/python -m pytest -q -rA tests/packages -m "packages or not packages"
+
 .PHONY: bench
 bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_check

@@ -1,7 +1,7 @@
 # Installs what the services need from the distribution, without starting any of it.
 
 PACKAGES=(
-  docker.io docker-registry skopeo mmdebstrap apache2-utils openssl ca-certificates
+  docker.io docker-registry skopeo umoci mmdebstrap apache2-utils openssl ca-certificates
   python3 python3-venv git make curl iproute2 procps zstd
 )
 PACKAGED_UNITS=(docker.service docker.socket containerd.service docker-registry.service)
