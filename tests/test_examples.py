@@ -120,3 +120,40 @@ def test_serve_flow(example_environ: dict[str, str], tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in err
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_layers_standard(example_environ: dict[str, str]) -> None:
+    """Every layer is named with what it moved; another run has nothing to make."""
+    first = run(example_environ, "layers/standard.py").splitlines()
+    made = [line for line in first if " bytes sent, made in " in line]
+    assert {"environment", "files", "workdir"} < {line.split()[0] for line in made}
+    assert len(made) == 5
+    assert any(line.startswith("base ") for line in first)
+    assert run(example_environ, "layers/standard.py").splitlines() == first[-1:]
+
+
+def test_layers_heavy(example_environ: dict[str, str]) -> None:
+    """The added package is all that moves."""
+    out = run(
+        example_environ, "layers/heavy.py", "pygments==2.19.2", "+", "iniconfig==2.0.0"
+    )
+    sizes = [
+        int(line.split()[0].replace(",", ""))
+        for line in out.splitlines()
+        if " bytes sent, " in line
+    ]
+    assert len(sizes) == 2
+    assert sizes[0] > 1_000_000
+    assert sizes[1] < 100_000
+
+
+def test_layers_one_package_at_a_time(example_environ: dict[str, str]) -> None:
+    """Each package makes its own layer and the lock's, and reuses the others."""
+    packages = ("iniconfig==2.0.0", "idna==3.10", "humanize==4.13.0")
+    out = run(example_environ, "layers/one_package_at_a_time.py", *packages)
+    lines = out.splitlines()
+    assert [line.split()[1] for line in lines] == list(packages)
+    made = [line.partition("made ")[2].partition(";")[0].split(", ") for line in lines]
+    assert all("environment" in one and len(one) == 2 for one in made)
+    assert len({frozenset(one) for one in made}) == 3
+    assert [line.rpartition(" ")[2] for line in lines] == ["0", "1", "2"]
