@@ -69,6 +69,8 @@ async def test_second_session_asks_nobody(
     spec = light_spec(services)
     async with open_session(live) as session:
         built = await session.ensure_image(spec)
+    # Of requests side by side, one may be logged after others that came later.
+    await asyncio.sleep(0.3)
     access_log.mark()
     async with open_session(live) as session:
         recalled = await session.ensure_image(spec)
@@ -249,7 +251,7 @@ async def test_missing_engine_says_what_to_do(
     live: Settings, services: Services, tmp_path: Path
 ) -> None:
     """An engine that is not there is an error with a hint, and only when needed."""
-    spec = light_spec(services)
+    spec = light_spec(services).with_run("true")
     gone = dataclasses.replace(live, engine=f"unix://{tmp_path}/no.sock")
     async with open_session(gone) as session:
         with pytest.raises(EngineUnavailableError) as caught:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.flow.explain import Plan
+    from aweigh.image.image import Location
     from aweigh.image.make import ToolBox
+    from aweigh.image.preview import LayerExplainer
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
     from aweigh.oci import Digest
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
     class Backends(ToolBox, Protocol):
         """Opens backends when they are first needed."""
+
+        async def explainer(self, location: Location, /) -> LayerExplainer:
+            """Return what tells of the layers of this holder's images."""
+            ...
 
         async def store(self) -> Store:
             """Return the store of the settings."""
@@ -67,9 +73,7 @@ class Session:
         self._image_flights = SingleFlight[Image]()
         self._bundle_flights = SingleFlight[Bundle]()
         self._images = ImageEnsurer(
-            destination=Destination(
-                registry=settings.registry, engine=settings.engine or ""
-            ),
+            destination=Destination.of(settings),
             policy=ImagePolicy(
                 fresh_for=settings.image_fresh_for,
                 ttl=settings.image_ttl,
@@ -121,6 +125,7 @@ class Session:
             UndecidedError: Nobody could say whether the image exists.
             EngineError: The build or the push failed.
             RegistryError: The registry refused.
+            LayoutError: The layout on this machine is damaged, or the disk refused.
             ChangedError: A file changed while the builder read it.
         """
         return await self._ensure(
@@ -192,13 +197,25 @@ class Session:
         directory: str | Path | None = None,
         *,
         platforms: Sequence[str] | None = None,
+        layers: bool = True,
     ) -> Plan:
         """Say what `prepare` would do and why; builds, pushes, uploads nothing.
+
+        For an image that would be built it resolves the packages, reads the base and
+        asks the registry for each layer; nothing of that is remembered.
+
+        Args:
+            spec: What is wanted; its relative paths start at the current directory.
+            directory: Where the code is; None leaves the bundle out.
+            platforms: Platforms instead of the spec's own (default: this machine's).
+            layers: Whether to tell which layers the image has or would have; without
+                it, and when `Settings.offline`, only who would answer is found out.
 
         Raises:
             SpecError: The spec names a file that is not there.
             TreeError: The directory cannot be a bundle.
         """
+        asks = layers and not self.settings.offline
         return await explain(
             self._images,
             self._bundles,
@@ -208,6 +225,7 @@ class Session:
             platforms=platforms,
             directory=None if directory is None else Path(directory),
             size_limit=self.settings.bundle_size_limit,
+            layers=self.backends.explainer if asks else None,
         )
 
     async def digest(self, spec: ImageSpec) -> Digest:

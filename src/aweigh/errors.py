@@ -7,11 +7,13 @@
     │   ├── InvalidReferenceError, InvalidDigestError, InvalidPlatformError
     │   ├── InvalidManifestError a registry document that is ambiguous or malformed
     │   ├── SpecError            an image spec, or a file it names
+    │   │   └── NeedsEngineError it cannot be assembled; an engine could build it
     │   └── SettingsError        a setting and where it came from
     ├── UndecidedError           no checker could say whether the image exists
     ├── RegistryError            the registry said no, or something unusable
     │   ├── AuthenticationError  it wants other credentials (CLI exit code 4)
     │   └── RegistryUnavailableError  it did not answer in time, 429 or 5xx
+    ├── LayoutError              the image layout on this machine cannot be used
     ├── EngineError              the container engine said no
     │   ├── EngineUnavailableError    it did not answer at all
     │   ├── BuildError           a step failed; carries the step and its last lines
@@ -48,7 +50,9 @@ __all__ = [
     "InvalidPlatformError",
     "InvalidReferenceError",
     "InvalidValueError",
+    "LayoutError",
     "LockTimeoutError",
+    "NeedsEngineError",
     "PushError",
     "RegistryError",
     "RegistryUnavailableError",
@@ -108,6 +112,20 @@ class InvalidManifestError(InvalidValueError):
 
 class SpecError(InvalidValueError):
     """An image spec that cannot be built, or a file it names is not usable."""
+
+
+class NeedsEngineError(SpecError):
+    """What was asked for cannot be assembled here, but an engine could build it.
+
+    Raised before anything is pushed; ``builder="auto"`` turns to the engine.
+
+    Attributes:
+        reason: What it is that needs an engine, and why, without the image's name.
+    """
+
+    def __init__(self, reason: str, *, hint: str) -> None:
+        super().__init__(reason, hint=hint)
+        self.reason = reason
 
 
 class SettingsError(InvalidValueError):
@@ -187,6 +205,10 @@ class RegistryUnavailableError(RegistryError):
             message, hint=hint, registry=registry, status=status, code=code
         )
         self.retry_after = retry_after
+
+
+class LayoutError(AweighError):
+    """The image layout on this machine is damaged, or the disk refused."""
 
 
 class EngineError(AweighError):

@@ -131,10 +131,12 @@ class BlobPushed(Event):
     Attributes:
         layer: The layer, as the one who pushes names it.
         reused: Whether it was there already, or mounted from a neighbour.
+        size: Its bytes, which were sent unless it was reused; 0 when nobody knows.
     """
 
     layer: str
     reused: bool
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,45 +1,26 @@
-"""Open resources and the calls that use them: the one place that wires everything.
-
-Backends are imported when something first needs them: an answer from memory opens the
-local database and nothing else.
-"""
+"""Open resources and the calls that use them, until the session is left."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from aweigh.backends.localdb import open_localdb
 from aweigh.calls import Session
 from aweigh.events import silent
-from aweigh.image.choose import ChoosingBuilder, PinningBuilder
-from aweigh.image.make import ImageTools
-from aweigh.settings import Settings, environment
+from aweigh.settings import Settings
+from aweigh.wiring import Backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from aweigh.backends.engine import Engine
-    from aweigh.backends.registry import RegistryClient
-    from aweigh.bundle.store import Store
     from aweigh.events import Listener
-    from aweigh.image.build import Builder
-    from aweigh.image.checker import Checker
-    from aweigh.image.credential import CredentialSource
-    from aweigh.image.image import Location
-    from aweigh.image.resolve import Resolver
-    from aweigh.memory import Memory
 
 __all__ = ["Session", "open_session"]
-
-T = TypeVar("T")
 
 
 def open_session(
@@ -119,158 +100,3 @@ class _Opening:
             # database closes itself, and the rest has no life without a loop.
             return None
         return await self._stack.__aexit__(kind, error, trace)
-
-
-class Backends:
-    """Opens each backend once, when it is first needed, until the session ends."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        memory: Memory,
-        listener: Listener,
-        stack: AsyncExitStack,
-    ) -> None:
-        self._settings = settings
-        self._memory = memory
-        self._listener = listener
-        self._stack = stack
-        self.registry = Opener(self._open_registry, stack)
-        self.engine = Opener(self._open_engine, stack)
-        self._stores: dict[str, Opener[Store]] = {}
-
-    @functools.cached_property
-    def credentials(self) -> CredentialSource:
-        """The credentials of registries, from Docker's and Podman's files."""
-        from aweigh.backends.credentials import DockerCredentials
-
-        return DockerCredentials(environment(), Path.home(), listener=self._listener)
-
-    async def checker(self, location: Location, /) -> Checker:
-        """Return the checker that asks this holder of images."""
-        if location == "engine":
-            engine = await self.engine()
-            from aweigh.backends.engine import EngineChecker
-
-            return EngineChecker(engine)
-        registry = await self.registry()
-        from aweigh.backends.registry import RegistryChecker
-
-        return RegistryChecker(registry)
-
-    async def tools(self, location: Location, /) -> ImageTools:
-        """Return what a build needs."""
-        registry = await self.registry()
-        if location == "engine" or self._settings.builder == "engine":
-            builder = await self._engine_builder()
-        else:
-            builder = await self._assembler()
-        return ImageTools(builder=builder, manifests=registry)
-
-    async def _engine_builder(self) -> Builder:
-        registry = await self.registry()
-        engine = await self.engine()
-        resolver = await self._resolver()
-        from aweigh.backends.assembler import Pinner
-        from aweigh.backends.engine import EngineBuilder
-
-        builder = EngineBuilder(
-            engine,
-            credentials=self.credentials,
-            registry=registry,
-            listener=self._listener,
-        )
-        pinner = Pinner(
-            registry=registry,
-            resolver=resolver,
-            memory=self._memory,
-            cache_dir=self._settings.cache_dir,
-            listener=self._listener,
-        )
-        return PinningBuilder(builder, pinner)
-
-    async def _assembler(self) -> Builder:
-        registry = await self.registry()
-        resolver = await self._resolver()
-        from aweigh.backends.assembler import AssembleBuilder, needs_engine
-
-        assembler = AssembleBuilder(
-            registry=registry,
-            resolver=resolver,
-            memory=self._memory,
-            cache_dir=self._settings.cache_dir,
-            environ=environment(),
-            listener=self._listener,
-            concurrency=self._settings.concurrency,
-        )
-        if self._settings.builder == "assemble":
-            return assembler
-        return ChoosingBuilder(
-            assembler,
-            self._engine_builder,
-            lambda request: needs_engine(request.spec) is not None,
-        )
-
-    async def _resolver(self) -> Resolver:
-        """Return what pins packages, its backends imported in a thread."""
-        for module in ("aweigh.backends.assembler", "aweigh.backends.resolver"):
-            await asyncio.to_thread(importlib.import_module, module)
-        from aweigh.backends.resolver import RememberingResolver, Uv, UvResolver
-
-        uv = Uv(environment())
-        return RememberingResolver(UvResolver(uv), self._memory, time.time, uv)
-
-    async def store(self) -> Store:
-        """Return the store of the settings."""
-        return await self.store_at(self._settings.store_url)
-
-    async def store_at(self, url: str) -> Store:
-        """Return the store with this URL."""
-        if url not in self._stores:
-            opening = functools.partial(self._open_store, url)
-            self._stores[url] = Opener(opening, self._stack)
-        return await self._stores[url]()
-
-    def _open_registry(self) -> AbstractAsyncContextManager[RegistryClient]:
-        from aweigh.backends.registry import open_registry
-
-        return open_registry(
-            self.credentials,
-            insecure_registries=self._settings.insecure_registries,
-            listener=self._listener,
-        )
-
-    def _open_engine(self) -> AbstractAsyncContextManager[Engine]:
-        from aweigh.backends.engine import open_engine
-
-        return open_engine(self._settings.engine)
-
-    def _open_store(self, url: str) -> AbstractAsyncContextManager[Store]:
-        from aweigh.backends.objects import open_store
-
-        return open_store(url, listener=self._listener)
-
-
-class Opener(Generic[T]):
-    """Opens a resource at the first call and returns the same one from then on.
-
-    A backend's import takes up to a quarter of a second, so it happens in a thread.
-    """
-
-    def __init__(
-        self,
-        opening: Callable[[], AbstractAsyncContextManager[T]],
-        stack: AsyncExitStack,
-    ) -> None:
-        self._opening = opening
-        self._stack = stack
-        self._lock = asyncio.Lock()
-        self._opened: list[T] = []
-
-    async def __call__(self) -> T:
-        """Return the resource; cancelling while it opens leaves it closed."""
-        async with self._lock:
-            if not self._opened:
-                context = await asyncio.to_thread(self._opening)
-                self._opened.append(await self._stack.enter_async_context(context))
-        return self._opened[0]

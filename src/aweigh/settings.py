@@ -6,7 +6,6 @@ This is the only module that reads the environment.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -16,20 +15,33 @@ from typing import Any, Literal, Self, cast, get_args
 import platformdirs
 
 from aweigh.errors import SettingsError
+from aweigh.setting_values import converted
 
-__all__ = ["BuilderName", "OnUnknown", "Settings", "environment"]
+__all__ = [
+    "BuilderName",
+    "Compression",
+    "LayerCache",
+    "OnUnknown",
+    "Settings",
+    "environment",
+]
 
 BuilderName = Literal["auto", "assemble", "engine"]
+Compression = Literal["auto", "gzip", "zstd"]
+LayerCache = Literal["registry", "local", "off"]
 OnUnknown = Literal["fail", "build"]
+
+_WORDS = {
+    "builder": get_args(BuilderName),
+    "layer_cache": get_args(LayerCache),
+    "compression": get_args(Compression),
+    "on_unknown": get_args(OnUnknown),
+}
 
 _APP = "aweigh"
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
 _MIB = 1024 * 1024
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": _HOUR, "d": _DAY}
-_BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
-_BYTES |= {"kib": 1024, "mib": _MIB, "gib": 1024**3}
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def environment() -> dict[str, str]:
@@ -45,18 +57,25 @@ class Settings:
     have a unit: ``30m``, ``12h``, ``30d``, ``512MiB``.
 
     Attributes:
-        registry: Where images go, such as ``ghcr.io/acme``. None keeps them in this
-            machine's container engine.
+        registry: Where images go, such as ``ghcr.io/acme``. None keeps them on this
+            machine: in its container engine if one answers, else in ``image_dir``.
         store: URL of the object store for bundles: ``s3://bucket/prefix``,
             ``gs://``, ``az://``, ``file:///path``. None is a directory below
             ``data_dir``.
         cache_dir: Where the local database and the locks are.
-        data_dir: Where bundles are kept when no store is set.
+        data_dir: Where bundles are kept when no store is set, and images when there
+            is neither registry nor engine.
         engine: Address of the container engine, such as
             ``unix:///var/run/docker.sock``. None asks Docker's own configuration.
-        builder: Who builds: ``engine`` (BuildKit in the container engine),
-            ``assemble`` (layers made and pushed here, for specs that execute nothing
-            in the image) or ``auto`` (assemble what can be, the engine for the rest).
+        builder: Who builds: ``auto`` (layers are made and pushed here, and the
+            container engine builds what executes something in the image),
+            ``assemble`` (the same without an engine) or ``engine`` (all of it by
+            BuildKit in the container engine).
+        layer_cache: Where assembled layers are looked for: ``registry`` (what this
+            machine remembers, and a moving tag in the destination, so that a machine
+            with empty caches finds them), ``local`` (this machine only) or ``off``.
+        compression: Of assembled layers: ``auto`` (gzip, unless the base has zstd),
+            ``gzip``, or ``zstd`` (smaller; Docker Engine reads it from 23 on).
         image_fresh_for: For how long a remembered image is an answer without asking
             the registry.
         image_ttl: For how long it may be an answer when the registry can't be asked,
@@ -77,7 +96,9 @@ class Settings:
     cache_dir: Path = field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     data_dir: Path = field(default_factory=lambda: platformdirs.user_data_path(_APP))
     engine: str | None = None
-    builder: BuilderName = "engine"
+    builder: BuilderName = "auto"
+    layer_cache: LayerCache = "registry"
+    compression: Compression = "auto"
     image_fresh_for: float = _HOUR
     image_ttl: float = 30 * _DAY
     bundle_fresh_for: float = _HOUR
@@ -90,8 +111,8 @@ class Settings:
     bundle_size_limit: int = 512 * _MIB
 
     def __post_init__(self) -> None:
-        _check(self.builder in get_args(BuilderName), "builder", self.builder)
-        _check(self.on_unknown in get_args(OnUnknown), "on_unknown", self.on_unknown)
+        for name, words in _WORDS.items():
+            _check(getattr(self, name) in words, name, getattr(self, name))
         _check(
             0 <= self.prune_probability <= 1,
             "prune_probability",
@@ -106,6 +127,11 @@ class Settings:
     def store_url(self) -> str:
         """The store's URL, the default one included."""
         return self.store or (self.data_dir / "store").absolute().as_uri()
+
+    @property
+    def image_dir(self) -> Path:
+        """The image layout for images without registry and engine."""
+        return (self.data_dir / "images").absolute()
 
     @classmethod
     def load(
@@ -135,7 +161,7 @@ class Settings:
             ),
             ("the call", explicit),
         ):
-            merged |= _converted(values, origin)
+            merged |= converted(values, origin)
         return cls(**cast("dict[str, Any]", merged))
 
 
@@ -187,113 +213,3 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, object]:
         for setting in fields(Settings)
         if environ.get(variable := f"{_APP.upper()}_{setting.name.upper()}")
     }
-
-
-def _converted(values: Mapping[str, object], origin: str) -> dict[str, object]:
-    converted: dict[str, object] = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        convert = _CONVERTERS.get(name)
-        if convert is None:
-            raise SettingsError(
-                f"unknown setting {key!r} in {origin}",
-                hint=f"known settings: {', '.join(sorted(_CONVERTERS))}",
-            )
-        try:
-            converted[name] = convert(value)
-        except (ValueError, TypeError, KeyError) as error:
-            raise SettingsError(
-                f"setting {key} in {origin} cannot be {value!r}",
-                hint=f"{name} is {_KINDS[convert]}",
-            ) from error
-    return converted
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value or None
-    raise TypeError
-
-
-def _path(value: object) -> Path:
-    if isinstance(value, str | Path) and str(value):
-        return Path(value).expanduser()
-    raise TypeError
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(filter(None, re.split(r"[,\s]+", value)))
-    if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    raise TypeError
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {"1": True, "true": True, "yes": True, "on": True}
-    words |= {"0": False, "false": False, "no": False, "off": False}
-    return words[str(value).strip().lower()]
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    return int(str(value))
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    return float(str(value))
-
-
-def _seconds(value: object) -> float:
-    return _quantity(value, _SECONDS)
-
-
-def _size(value: object) -> int:
-    return int(_quantity(value, _BYTES))
-
-
-def _quantity(value: object, units: Mapping[str, float]) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    match = _QUANTITY.fullmatch(str(value))
-    if match is None:
-        raise ValueError
-    unit = match[2].lower()
-    if unit not in units and unit.endswith("b"):
-        unit = unit.removesuffix("b")
-    return float(match[1]) * units[unit]
-
-
-_CONVERTERS = {
-    "registry": _text,
-    "store": _text,
-    "cache_dir": _path,
-    "data_dir": _path,
-    "engine": _text,
-    "builder": _text,
-    "image_fresh_for": _seconds,
-    "image_ttl": _seconds,
-    "bundle_fresh_for": _seconds,
-    "bundle_ttl": _seconds,
-    "prune_probability": _number,
-    "on_unknown": _text,
-    "offline": _flag,
-    "insecure_registries": _texts,
-    "concurrency": _whole,
-    "bundle_size_limit": _size,
-}
-_KINDS = {
-    _text: "a text",
-    _path: "a path",
-    _texts: "a list of texts",
-    _flag: "true or false",
-    _whole: "a whole number",
-    _number: "a number",
-    _seconds: "a duration: seconds, or a number with s, m, h or d",
-    _size: "a size: bytes, or a number with KiB, MiB or GiB",
-}

@@ -6,6 +6,7 @@ answers: what the client sees is the same, and nobody else's engine is touched.
 
 import asyncio
 import os
+import sysconfig
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -128,8 +129,10 @@ async def test_row_33_no_permission_names_the_group(
         server = await asyncio.start_unix_server(lambda _, w: w.close(), path)
         path.chmod(0o600)
         Path(directory).chmod(0o755)
-        forbidden = scene.with_settings(engine=f"unix://{path}")
+        forbidden = scene.with_settings(engine=f"unix://{path}", builder="engine")
         forbidden.spec = ImageSpec("app", base=services.base)
+        # What Python reads of itself, and once: somebody else may not read it here.
+        sysconfig.get_config_vars()
         os.seteuid(65534)
         try:
             error = await fails(forbidden, EngineUnavailableError)

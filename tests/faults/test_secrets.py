@@ -6,7 +6,7 @@ it said or left behind is searched for the canaries, in plain and in base64.
 """
 
 import base64
-import gzip
+import dataclasses
 import io
 import json
 import logging
@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -25,17 +26,20 @@ import aiodocker
 import pytest
 import structlog
 
-from aweigh import ImageSpec, Settings, open_session
+from aweigh import ImageSpec, Settings, oci, open_session
 from aweigh.archive.compress import unzstd
 from aweigh.backends.objects import open_store
 from aweigh.backends.registry import RegistryClient
 from aweigh.bundle.bundle import BundleUri
 from aweigh.errors import AweighError
 from aweigh.events import Event, silent
+from aweigh.image.attach import referrers_tag
 from aweigh.image.image import Image
 from aweigh.integrations.structlog import StructlogListener
-from aweigh.oci import Index, Manifest, Reference
+from aweigh.oci import Manifest, Reference
 from aweigh.settings import environment
+from tests.backends.assembler.support import unpacked_layer, write_wheel
+from tests.backends.resolver.place import Index
 from tests.services import Services
 
 
@@ -289,7 +293,7 @@ async def search_image(
     """Keep the image's manifests, config, history and layers, base's included."""
     got = await registry.get_manifest(Reference.parse(str(image)))
     assert got is not None
-    assert isinstance(got[0], Index)
+    assert isinstance(got[0], oci.Index)
     planted.note("index", got[2])
     for entry in got[0].manifests:
         reference = image.reference.with_digest(entry.digest)
@@ -303,18 +307,136 @@ async def search_image(
         files = 0
         # The base's own layers come first, and are large.
         for layer in one[0].layers[1:]:
-            with tarfile.open(
-                fileobj=io.BytesIO(
-                    gzip.decompress(await registry.read_blob(reference, layer))
-                )
-            ) as archive:
+            packed = await registry.read_blob(reference, layer)
+            plain = unpacked_layer(packed, layer.media_type)
+            with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
                 for member in archive:
                     files += member.isfile()
-                    content = archive.extractfile(member)
+                    content = archive.extractfile(member) if member.isfile() else None
                     planted.note("layers", member.name)
                     planted.note("layers", content.read() if content else b"")
         assert files > 0
     assert b"main.py" in planted.seen["layers"]
+
+
+async def search_contents(
+    registry: RegistryClient, image: Image, planted: Canaries
+) -> None:
+    """Keep what is attached to the image: the lists of its contents."""
+    got = await registry.get_manifest(Reference.parse(str(image)))
+    assert got is not None
+    assert isinstance(got[0], oci.Index)
+    for entry in got[0].manifests:
+        listed = await registry.get_manifest(referrers_tag(image.reference, entry))
+        assert listed is not None
+        assert isinstance(listed[0], oci.Index)
+        for one in listed[0].manifests:
+            found = await registry.get_manifest(image.reference.with_digest(one.digest))
+            assert found is not None
+            assert isinstance(found[0], Manifest)
+            planted.note("attached manifest", found[2])
+            for layer in found[0].layers:
+                content = await registry.read_blob(image.reference, layer)
+                planted.note("list of contents", content)
+    assert b"CycloneDX" in planted.seen["list of contents"]
+
+
+@pytest.fixture
+def index(
+    tmp_path: Path, planted: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Index]:
+    """Return an index with a package, for those who know the password."""
+    write_wheel(
+        tmp_path / "dist", "secretive", {"secretive.py": "x = 1\n"},
+        scripts={"secretive": "secretive:x"},
+    )  # fmt: skip
+    index = Index(tmp_path / "dist")
+    index.password = planted.secrets["index password"]
+    # What other tests have there is not to be asked.
+    for name in ("UV_INDEX_URL", "UV_INDEX_PRIVATE_PASSWORD", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    thread = threading.Thread(target=index.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield index
+    index.server.shutdown()
+    thread.join()
+    index.server.server_close()
+
+
+def tell_password(
+    way: str, index: Index, password: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give uv the credentials of an index, in one of the ways it knows."""
+    host = index.host
+    match way:
+        case "url":
+            url = f"http://user:{password}@{host}/simple"
+            monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        case "variables":
+            monkeypatch.setenv("UV_DEFAULT_INDEX", f"private=http://{host}/simple")
+            monkeypatch.setenv("UV_INDEX_PRIVATE_USERNAME", "user")
+            monkeypatch.setenv("UV_INDEX_PRIVATE_PASSWORD", password)
+        case _:
+            monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{host}/simple")
+            machine = host.partition(":")[0]
+            (home / ".netrc").write_text(
+                f"machine {machine} login user password {password}\n"
+            )
+
+
+@pytest.mark.usefixtures("python_log")
+@pytest.mark.parametrize("way", ["url", "variables", "netrc"])
+async def test_the_assembler_shows_no_secret(  # noqa: PLR0917 - fixtures
+    secure: Settings,
+    services: Services,
+    planted: Canaries,
+    source: Path,
+    home: Path,
+    index: Index,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of an index or a registry: neither in what it pushes nor in what it keeps."""
+    secrets = planted.secrets
+    listener = Listener(planted)
+    settings = dataclasses.replace(
+        secure, builder="assemble", engine=f"unix://{secure.cache_dir}/no.sock"
+    )
+    spec = (
+        ImageSpec("secret", base=services.secure_base)
+        .with_packages("secretive")
+        .with_env(NONCE=uuid.uuid4().hex)
+        .with_files(str(source), "/app")
+    )
+    tell_password(way, index, secrets["index password"], home, monkeypatch)
+    async with open_session(settings, listener=listener) as session:
+        planted.note("plan", repr(await session.explain(spec)))
+        image = await session.ensure_image(spec)
+        planted.note("answers", f"{image!r} {image}")
+        registry = await session.backends.registry()  # type: ignore[attr-defined]
+        await search_image(registry, image, planted)
+        await search_contents(registry, image, planted)
+    assert b"secretive" in planted.seen["layers"]
+    assert any("/files/" in path for path in index.asked)
+    tell_password(way, index, secrets["wrong registry password"], home, monkeypatch)
+    log_in(home, services, secrets["registry password"])
+    other = spec.with_packages("secretive==1.0", "another").with_env(N=uuid.uuid4().hex)
+    async with open_session(settings, listener=listener) as session:
+        with pytest.raises(AweighError) as caught:
+            await session.ensure_image(other)
+        planted.note_error("errors of the resolver", caught.value)
+    log_in(home, services, secrets["wrong registry password"])
+    async with open_session(settings, listener=listener) as session:
+        with pytest.raises(AweighError) as caught:
+            await session.ensure_image(spec.with_env(N=uuid.uuid4().hex))
+        planted.note_error("errors of logins", caught.value)
+    listener.close()
+    search_files(settings.cache_dir, planted)
+    search_files(settings.data_dir, planted)
+    assert planted.found() == []
 
 
 async def search_bundle(uri: str, planted: Canaries) -> None:

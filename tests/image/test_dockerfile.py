@@ -213,3 +213,34 @@ def test_a_dockerfile_is_its_own_text(tmp_path: Path) -> None:
     make_tree(tmp_path, {"Dockerfile": "FROM x\nRUN true\n"})
     spec = ImageSpec.from_dockerfile("Dockerfile", name="t")
     assert rendered(spec, tmp_path) == ["FROM x", "RUN true"]
+
+
+def test_local_projects_are_built_where_they_run(tmp_path: Path) -> None:
+    """Steps name them by their places in the context; a backend may write there."""
+    lock = (
+        'version = 1\n[[package]]\nname = "acme"\nsource = { virtual = "." }\n'
+        'dependencies = [{ name = "near" }]\n'
+        '[[package]]\nname = "near"\nsource = { editable = "../near" }\n'
+    )
+    make_tree(
+        tmp_path,
+        {
+            "app/pyproject.toml": PROJECT,
+            "app/uv.lock": lock,
+            "near/pyproject.toml": "",
+            "own-1.zip": "",
+            "r.txt": "-e ./near[x]",
+        },
+    )
+    spec = (
+        SPEC.with_packages("./near[x]", "six", "./own-1.zip")
+        .with_requirements("r.txt")
+        .with_project("app")
+    )
+    lines = rendered(spec, tmp_path)
+    _, packages, requirements, sync, local = map(" ".join, commands(lines))
+    assert packages.endswith("-- ./local/0/tree[x] six ./local/1/own-1.zip")
+    assert requirements.endswith("-r requirements.txt")
+    assert " sync " in sync
+    assert local.endswith("--no-deps ./local/0/tree")
+    assert sum(",rw" in line for line in lines) == 4

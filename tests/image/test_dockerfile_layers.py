@@ -157,3 +157,41 @@ def test_a_project_follows_its_dependencies(tmp_path: Path) -> None:
     _, deps, project = commands(rendered(spec, TORCH, root=tmp_path))
     assert deps[-1].endswith("/pylock.toml")
     assert project[-1] == "./project"
+
+
+def test_what_the_base_holds_is_not_done_again() -> None:
+    """The user of its steps, and its environment, are those of what follows."""
+    spec = (
+        SPEC.with_packages("torch")
+        .with_user("worker")
+        .with_run("make")
+        .with_packages("idna")
+    )
+    text = render(
+        spec,
+        take_snapshot(spec, Path("/nowhere")),
+        base=Reference.parse(BASE),
+        installer="installer:1",
+        platform=Platform.parse("linux/amd64"),
+        labels={},
+        layers=planned(spec, make_locked("idna", step=3)),
+        done={0, 1},
+    )
+    lines = text.splitlines()
+    assert [line.split(" ", 1)[0] for line in lines] == [
+        "FROM",
+        "USER",
+        "RUN",
+        "USER",
+        "RUN",
+        "USER",
+    ]
+    assert [line for line in lines if line.startswith("USER")] == [
+        "USER worker",
+        "USER 0",
+        "USER worker",
+    ]
+    make, install = commands(lines)
+    assert make[-1] == "make"
+    assert "install" in install
+    assert "VIRTUAL_ENV" not in text

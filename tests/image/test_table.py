@@ -6,6 +6,8 @@ import pytest
 
 from aweigh.errors import SpecError
 from aweigh.image.spec import ImageSpec
+from aweigh.image.steps import PackagesStep
+from tests.image.trees import make_tree
 
 FULL = """
 [project]
@@ -127,3 +129,26 @@ def test_no_file(tmp_path: Path) -> None:
     """A missing file is an error that names it."""
     with pytest.raises(SpecError, match=r"nothing\.toml"):
         ImageSpec.from_toml(tmp_path / "nothing.toml")
+
+
+def test_local_projects_start_at_the_file(tmp_path: Path) -> None:
+    """Like all other paths of a table, whatever characters they have."""
+    make_tree(
+        tmp_path,
+        {
+            "a [b];c/pyproject.toml": '[project]\nname = "x"\n[tool.aweigh.image]\n'
+            'packages = ["../mine[y]", "six", "z @ ./z ; os_name == \'nt\'"]\n',
+            "mine/setup.py": "",
+            "a [b];c/z/setup.py": "",
+        },
+    )
+    spec = ImageSpec.from_toml(tmp_path / "a [b];c" / "pyproject.toml")
+    (step,) = spec.steps
+    assert isinstance(step, PackagesStep)
+    mine, other = step.local.values()
+    assert (mine.path, mine.extras) == (f"{tmp_path}/mine", "[y]")
+    assert (other.path, other.marker) == (
+        f"{tmp_path}/a [b];c/z",
+        "os_name == 'nt'",
+    )
+    assert step.requirements[1] == "six"

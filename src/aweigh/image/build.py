@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from aweigh.image.lock import Lock
     from aweigh.image.plan import PythonLayer
+    from aweigh.image.segments import Prefix
     from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Digest, Platform, Reference
@@ -34,6 +35,8 @@ class BuildRequest:
         lock: What the Python steps install, pinned for the platform; None leaves it to
             each step to find out.
         layers: The plan for it (`aweigh.image.schedule.plan_build`).
+        prefix: The steps that the base holds already, when it is an image of ours that
+            was made of them; None when it is the user's.
     """
 
     spec: ImageSpec
@@ -46,6 +49,12 @@ class BuildRequest:
     push: bool = True
     lock: Lock | None = None
     layers: tuple[PythonLayer, ...] | None = None
+    prefix: Prefix | None = None
+
+    @property
+    def done(self) -> frozenset[int]:
+        """The numbers of the steps that the base holds."""
+        return frozenset() if self.prefix is None else self.prefix.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +63,11 @@ class Built:
 
     Attributes:
         digest: In a registry: of the manifest it pushed. In the engine: the image id.
+        lock: What it installed, if that was pinned.
     """
 
     digest: Digest
+    lock: Lock | None = None
 
 
 class Builder(Protocol):

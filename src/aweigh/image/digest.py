@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, assert_never
 
 from aweigh.image.grammar import is_url
+from aweigh.image.local_requirement import LocalRequirement
 from aweigh.image.steps import (
     AptStep,
     DockerfileStep,
@@ -91,7 +92,8 @@ def _identity(step: Step, files: tuple[Member, ...]) -> tuple[str, _Value]:  # n
         case AptStep(packages):
             return "apt", packages
         case PackagesStep(requirements, options):
-            return "packages", (requirements, _options(options))
+            wanted = tuple(map(_requirement, requirements))
+            return "packages", (wanted, _options(options))
         case RequirementsStep(_, options):
             return "requirements", _options(options)
         case LockStep():
@@ -121,6 +123,11 @@ def _identity(step: Step, files: tuple[Member, ...]) -> tuple[str, _Value]:  # n
             return "dockerfile", None
         case _:
             assert_never(step)
+
+
+def _requirement(text: str) -> _Value:
+    local = LocalRequirement.parse(text)
+    return text if local is None else (local.extras, local.marker)
 
 
 def _options(options: IndexOptions) -> _Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from aweigh.image.digest import copy_destination
 from aweigh.image.grammar import check_text
 from aweigh.image.install import VENV, Installer
+from aweigh.image.order import is_python
 from aweigh.image.pins import LOCK_PATH, pins
 from aweigh.image.plan import PythonLayer
 from aweigh.image.quoting import exec_form, quoted, unexpanded
@@ -30,7 +31,7 @@ from aweigh.image.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from aweigh.image.lock import Lock
     from aweigh.image.order import Action
@@ -60,6 +61,7 @@ def render(
     labels: Mapping[str, str],
     layers: Sequence[PythonLayer] | None = None,
     lock: Lock | None = None,
+    done: Collection[int] = (),
 ) -> str:
     """Write the Dockerfile of one platform.
 
@@ -77,6 +79,7 @@ def render(
         layers: The plan of its Python packages; the context then needs the members of
             `aweigh.image.pins.pin_members` too. None: each step finds out for itself.
         lock: What was planned; the image keeps a copy in its environment.
+        done: The numbers of the steps that the base holds.
 
     Raises:
         SpecError: No wheel of a with_wheel step fits the platform, or a label has a
@@ -85,11 +88,14 @@ def render(
     if spec.dockerfile:
         return snapshot.dockerfile
     text = _Text(spec, snapshot, Installer(installer, snapshot, platform), platform)
+    text.has_venv = any(is_python(spec.steps[number]) for number in done)
     lines = [f"FROM {base}"]
     last = layers[-1] if layers and lock else None
     for item in schedule(spec, layers):
         if isinstance(item, PythonLayer):
             lines.extend(text.pinned(item))
+        elif item.number in done:
+            text.recall(item)
         else:
             lines.extend(text.act(item))
         if item is last:
@@ -154,6 +160,11 @@ class _Text:
                 raise AssertionError(action)
             case _:
                 assert_never(action.step)
+
+    def recall(self, action: Action) -> None:
+        """Note what an action of the base means for those that follow."""
+        if isinstance(action.step, UserStep):
+            self.user = action.step.user
 
     def end(self, labels: Mapping[str, str]) -> Iterator[str]:
         """Write what belongs to the image, not to a layer."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from aweigh.oci import Digest, Platform, Reference
+from aweigh.oci.layout import blob_path
 
 __all__ = ["Image", "Location", "Origin"]
 
-Location = Literal["registry", "engine"]
+Location = Literal["registry", "engine", "layout"]
 Origin = Literal["recalled", "found", "built"]
 
 
@@ -21,12 +23,13 @@ class Image:
 
     Attributes:
         reference: Repository and tag under which it was ensured.
-        digest: In a registry: of the index. In the engine: the image id.
+        digest: In a registry or a layout: of the index. In the engine: the image id.
         location: Who holds it.
         platforms: The platforms that it is known to have.
         origin: Whether it was ``recalled`` from memory, ``found`` where it should be,
             or ``built`` by this call.
         verified_at: When its holder last confirmed it, in seconds since the epoch.
+        layout: The directory of the layout that holds it, if one does.
     """
 
     reference: Reference
@@ -35,25 +38,33 @@ class Image:
     platforms: frozenset[Platform]
     origin: Origin
     verified_at: float
+    layout: Path | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """The file that has its index, when a layout on this machine holds it."""
+        return None if self.layout is None else blob_path(self.layout, self.digest)
 
     def __str__(self) -> str:
         """What the place that holds the image can run."""
         if self.location == "engine":
             return str(self.digest)
+        if self.layout is not None:
+            return f"oci:{self.layout}@{self.digest}"
         return str(self.reference.with_digest(self.digest))
 
     def to_value(self, spec_digest: Digest) -> bytes:
         """Encode what has to be remembered about the image of this spec."""
-        return json.dumps(
-            {
-                "reference": str(self.reference),
-                "digest": str(self.digest),
-                "location": self.location,
-                "platforms": sorted(map(str, self.platforms)),
-                "spec": str(spec_digest),
-            },
-            separators=(",", ":"),
-        ).encode()
+        body = {
+            "reference": str(self.reference),
+            "digest": str(self.digest),
+            "location": self.location,
+            "platforms": sorted(map(str, self.platforms)),
+            "spec": str(spec_digest),
+        }
+        if self.layout is not None:
+            body["layout"] = str(self.layout)
+        return json.dumps(body, separators=(",", ":")).encode()
 
     @staticmethod
     @functools.lru_cache(maxsize=4096)
@@ -66,6 +77,7 @@ class Image:
             location = body["location"]
             if body["spec"] != str(spec_digest) or location not in get_args(Location):
                 return None
+            layout = Path(body["layout"]) if location == "layout" else None
             return Image(
                 reference=Reference.parse(body["reference"]),
                 digest=Digest.parse(body["digest"]),
@@ -73,6 +85,7 @@ class Image:
                 platforms=frozenset(map(Platform.parse, body["platforms"])),
                 origin="recalled",
                 verified_at=verified_at,
+                layout=layout,
             )
         except (KeyError, TypeError, AttributeError, ValueError):
             return None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aweigh.errors import SpecError
 from aweigh.image.build import BuildRequest
 from aweigh.image.recall import image_key
+from aweigh.image.segments import take_part
 from aweigh.oci import Platform, Reference
+from aweigh.oci.layout import LAYOUT_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from aweigh.image.image import Location
+    from aweigh.image.segments import Prefix
     from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
+    from aweigh.settings import Settings
 
 __all__ = ["Destination", "Job"]
 
@@ -30,12 +34,32 @@ class Destination:
     """Where the images of a session go.
 
     Attributes:
-        registry: The prefix of their names, or None: they stay in the engine.
+        registry: The prefix of their names, or None: they stay on this machine.
         engine: Which engine, for the row's key.
+        layout: The directory of the image layout.
+        local: Who holds what has no registry; ``layout`` after ``engine`` stands in
+            for an engine that does not answer.
     """
 
     registry: str | None
     engine: str = ""
+    layout: Path | None = None
+    local: tuple[Location, ...] = ("engine",)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Destination:
+        """Read from settings where images go."""
+        local: tuple[Location, ...] = ("engine", "layout")
+        if settings.builder == "assemble":
+            local = ("layout",)
+        elif settings.builder == "engine" or settings.engine is not None:
+            local = ("engine",)
+        return cls(
+            registry=settings.registry,
+            engine=settings.engine or "",
+            layout=settings.image_dir,
+            local=local,
+        )
 
     def job(
         self,
@@ -54,13 +78,7 @@ class Destination:
         """
         repository, location = self._locate(spec)
         wanted = _wanted(spec, platforms)
-        if location == "engine" and len(wanted) > 1:
-            raise SpecError(
-                f"image {spec.name} is wanted for {len(wanted)} platforms, "
-                "and an engine's own store holds one",
-                hint="name a registry: Settings(registry=...) or AWEIGH_REGISTRY",
-            )
-        return Job(
+        job = Job(
             spec=spec,
             root=root,
             snapshot=snapshot,
@@ -70,11 +88,39 @@ class Destination:
             platforms=wanted,
             rebuild=rebuild,
             upgrade=upgrade,
+            layout=self.layout if location == "layout" else None,
+        )
+        if location != "engine" or len(wanted) == 1:
+            return job
+        if instead := self.without_engine(job):
+            return instead
+        raise SpecError(
+            f"image {spec.name} is wanted for {len(wanted)} platforms, "
+            "and an engine's own store holds one",
+            hint="name a registry: Settings(registry=...) or AWEIGH_REGISTRY",
+        )
+
+    def without_engine(self, job: Job) -> Job | None:
+        """Ask the same of the layout, where that may stand in for an engine."""
+        if job.location != "engine" or "layout" not in self.local:
+            return None
+        return replace(
+            job,
+            reference=_in_layout(job.spec).with_tag(job.snapshot.tag),
+            location="layout",
+            scope=self.scope("layout"),
+            layout=self.layout,
         )
 
     def scope(self, location: Location) -> str:
         """Name the holder, for the key of the row."""
-        return "registry" if location == "registry" else f"engine:{self.engine}"
+        match location:
+            case "registry":
+                return "registry"
+            case "engine":
+                return f"engine:{self.engine}"
+            case "layout":
+                return f"layout:{self.layout}"
 
     def _locate(self, spec: ImageSpec) -> tuple[Reference, Location]:
         """Return the repository of a spec, and who holds it.
@@ -88,6 +134,8 @@ class Destination:
         if self.registry is not None:
             prefix = self.registry.removesuffix("/")
             return Reference.parse(f"{prefix}/{spec.name}"), "registry"
+        if self.local[0] == "layout":
+            return _in_layout(spec), "layout"
         return Reference.parse(spec.name), "engine"
 
 
@@ -105,6 +153,8 @@ class Job:
         platforms: The platforms that are wanted.
         rebuild: Build although it may exist.
         upgrade: Build without the builder's cache, so that everything is newest.
+        whole: The job that this one is the beginning of; None when it is none's.
+        layout: The directory of the layout that holds it, if one does.
     """
 
     spec: ImageSpec
@@ -116,6 +166,8 @@ class Job:
     platforms: frozenset[Platform]
     rebuild: bool
     upgrade: bool
+    whole: Job | None = None
+    layout: Path | None = None
 
     @property
     def forced(self) -> bool:
@@ -129,14 +181,37 @@ class Job:
         flags = f"{self.rebuild:d}{self.upgrade:d}"
         return f"{image_key(self.scope, self.reference)} {wanted} {flags}"
 
-    def request(self, platform: Platform, base: Reference | None) -> BuildRequest:
-        """Ask a builder for one platform; each gets a tag of its own."""
+    def part(self, prefix: Prefix) -> Job:
+        """Ask for the image of some first steps, in the same repository."""
+        spec, snapshot = take_part(self.spec, self.snapshot, prefix.steps)
+        return replace(
+            self,
+            spec=spec,
+            snapshot=snapshot,
+            reference=self.reference.with_tag(snapshot.tag),
+            whole=self.whole or self,
+        )
+
+    def request(
+        self,
+        platform: Platform,
+        base: Reference | None,
+        prefix: Prefix | None = None,
+    ) -> BuildRequest:
+        """Ask a builder for one platform; each gets a tag of its own.
+
+        Args:
+            platform: The platform.
+            base: The user's base; or the image of a prefix, whose labels tell which
+                base that is.
+            prefix: Which steps the base holds already.
+        """
         labels = {SPEC_LABEL: str(self.snapshot.digest)}
         if base is not None:
             labels[BASE_NAME_LABEL] = str(self.snapshot.base)
-            if base.digest is not None:
+            if base.digest is not None and prefix is None:
                 labels[BASE_DIGEST_LABEL] = str(base.digest)
-        push = self.location == "registry"
+        push = self.location != "engine"
         suffix = f"-{platform}".replace("/", "-") if push else ""
         return BuildRequest(
             spec=self.spec,
@@ -147,7 +222,13 @@ class Job:
             labels=labels,
             refresh=self.upgrade,
             push=push,
+            prefix=prefix,
         )
+
+
+def _in_layout(spec: ImageSpec) -> Reference:
+    """Name a spec's image as podman names what is only on this machine."""
+    return Reference.parse(f"{LAYOUT_HOST}/{spec.name}")
 
 
 def _wanted(spec: ImageSpec, platforms: Sequence[str] | None) -> frozenset[Platform]:

@@ -82,7 +82,7 @@ class PersistentCacheChecker:
 
         Args:
             memory: Where rows are.
-            scope: Who holds the images: ``registry``, or which engine.
+            scope: Who holds the images: ``registry``, or which engine or layout.
             spec_digest: The whole digest behind the tag; a row of another spec whose
                 digest begins alike is a miss.
             policy: How far rows are trusted.
@@ -143,9 +143,15 @@ class PersistentCacheChecker:
         )
         if record is None or self._clock() - record.verified_at > self._policy.ttl:
             return None
-        return Image.from_value(
+        row = Image.from_value(
             record.value, spec_digest=self._spec_digest, verified_at=record.verified_at
         )
+        # People delete directories, and looking costs no more than recalling did.
+        file = None if row is None else row.file
+        if file is not None and not await asyncio.to_thread(file.is_file):
+            await self._memory.forget(Table.IMAGES, [record.key])
+            return None
+        return row
 
     def _is_fresh(self, row: Image) -> bool:
         # A row of the future was made by a clock that is wrong, or read by one.
@@ -181,7 +187,7 @@ class PersistentCacheChecker:
                 source = await self._source()
                 # By digest nothing but existence can have changed.
                 pinned = row.reference
-                if row.location == "registry":
+                if row.location != "engine":
                     pinned = pinned.with_digest(row.digest)
                 verdict = await source.check(pinned, frozenset())
         except TimeoutError:

@@ -28,6 +28,9 @@ class ResolveRequest:
         upgrade: Take the newest versions, whatever was pinned before.
         previous: The text of an earlier lock, whose versions are kept where they still
             fit; None when there is none.
+        beneath: The text of the lock of the image that it is all put on. Its versions
+            are kept where they still fit, also with ``upgrade``; None when it is none
+            of ours.
     """
 
     spec: ImageSpec
@@ -37,6 +40,7 @@ class ResolveRequest:
     manylinux: str
     upgrade: bool = False
     previous: str | None = None
+    beneath: str | None = None
 
 
 class Resolver(Protocol):

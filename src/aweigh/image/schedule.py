@@ -80,8 +80,8 @@ def schedule(
     """Put steps and layers in the order in which they are carried out.
 
     Between two run steps: what the system needs, the Python layers, everything else.
-    The order of what is no Python step stays the user's. Installing a project itself
-    stays an action, for it is built from its directory.
+    The order of what is no Python step stays the user's. A project whose wheel is not
+    in the plan stays an action: it is built from its directory.
 
     Args:
         spec: What is wanted.
@@ -106,11 +106,15 @@ def _settle(
     """Replace the Python steps of one segment by its layers."""
     barrier = [action for action in actions if isinstance(action.step, RunStep)]
     others = [action for action in actions if action not in barrier]
-    wheels = (wheel for layer in layers for wheel in layer.wheels)
+    wheels = [wheel for layer in layers for wheel in layer.wheels]
     builds = any(not (wheel.is_wheel or wheel.first_party) for wheel in wheels)
     cut = _cut(others, layers, builds=builds)
     ahead = [action for action in others[:cut] if not is_python(action.step)]
-    rest = [action for action in others if action not in ahead and not _planned(action)]
+    rest = [
+        action
+        for action in others
+        if action not in ahead and not _planned(action, wheels)
+    ]
     return [*barrier, *ahead, *layers, *rest]
 
 
@@ -147,9 +151,12 @@ def _configures(step: Step) -> bool:
             return False
 
 
-def _planned(action: Action) -> bool:
-    """Whether layers take an action's place; not the project of a project step."""
-    return is_python(action.step) and not _is_project(action)
+def _planned(action: Action, wheels: Iterable[LockedWheel]) -> bool:
+    """Whether layers take an action's place; of a project they may have no wheel."""
+    if _is_project(action):
+        own = (wheel.step for wheel in wheels if wheel.first_party)
+        return action.number in own
+    return is_python(action.step)
 
 
 def _is_project(action: Action) -> bool:
@@ -157,24 +164,24 @@ def _is_project(action: Action) -> bool:
 
 
 def _in_place(
-    action: Action, layers: Iterable[PythonLayer]
+    action: Action, layers: Sequence[PythonLayer]
 ) -> Iterator[Action | PythonLayer]:
     """Put the layer of a step where the step was."""
     if is_python(action.step):
         yield from (layer for layer in layers if layer.name == _name(action))
-    if not _planned(action):
+    if not _planned(action, [one for layer in layers for one in layer.wheels]):
         yield action
 
 
 def _by_step(spec: ImageSpec, lock: Lock) -> Iterator[PythonLayer]:
     wanted = list(_once(lock.wheels))
     for action in arrange(spec.steps):
-        mixed = isinstance(action.step, WheelStep)
+        is_split = isinstance(action.step, ProjectStep) and action.step.install_project
         wheels = tuple(
             wheel
             for wheel in wanted
             if wheel.step == action.number
-            and (mixed or wheel.first_party is action.first_party)
+            and (not is_split or wheel.first_party is action.first_party)
         )
         if wheels:
             kind: Kind = "first-party" if action.first_party else "light"

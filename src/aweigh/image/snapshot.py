@@ -11,6 +11,7 @@ from aweigh.errors import SpecError
 from aweigh.image.context import read_context
 from aweigh.image.digest import members_digest, spec_digest
 from aweigh.image.grammar import is_url
+from aweigh.image.local_requirement import read_local
 from aweigh.image.project import read_lock, read_project, read_script
 from aweigh.image.requirements import read_requirements
 from aweigh.image.sources import Sources
@@ -124,7 +125,7 @@ def names_files(spec: ImageSpec) -> bool:
 
 def _names_files(step: Step) -> bool:
     if isinstance(step, PackagesStep):
-        return not all(map(is_url, step.options.find_links))
+        return bool(step.local) or not all(map(is_url, step.options.find_links))
     return not isinstance(step, _PURE_STEPS)
 
 
@@ -213,7 +214,7 @@ def _read(  # noqa: PLR0911 - one line per kind of step
 ) -> _Read:
     match step:
         case PackagesStep(_, options):
-            return _Read(_links(options, sources))
+            return _Read((*_locals(step, sources), *_links(options, sources)))
         case RequirementsStep(path, options):
             files = read_requirements(path, sources)
             return _Read((*files, *_links(options, sources)))
@@ -247,6 +248,12 @@ def _files(source: str, sources: Sources) -> tuple[Member, ...]:
     if path.is_dir():
         return sources.tree(path, "tree")
     return (sources.file(path, "file"),)
+
+
+def _locals(step: PackagesStep, sources: Sources) -> Iterator[Member]:
+    for key, one in step.local.items():
+        _, members = read_local(sources.locate(one.path), key, sources)
+        yield from members
 
 
 def _links(options: IndexOptions, sources: Sources) -> tuple[Member, ...]:

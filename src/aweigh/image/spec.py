@@ -146,15 +146,17 @@ class ImageSpec:
         """Add Python packages.
 
         Args:
-            *requirements: ``name>=1``, ``name[extra]``, ``name @ https://...``.
+            *requirements: ``name>=1``, ``name[extra]``, ``name @ https://...``, or
+                a project of yours: ``./libs/mine[extra]``, a directory or a source
+                distribution; its path starts with ``./``, ``../`` or ``/``.
             index_url: The index instead of PyPI.
             extra_index_urls: Indexes that are asked before it.
             find_links: Pages or local directories that hold distributions.
             pre: Allow pre-releases.
 
         Raises:
-            SpecError: A requirement is an option, a path or no requirement; a URL
-                carries credentials.
+            SpecError: A requirement is an option or no requirement; a URL carries
+                credentials.
         """
         options = IndexOptions(
             index_url=index_url,
@@ -183,7 +185,7 @@ class ImageSpec:
         return self._with(RequirementsStep(os.fspath(path), options))
 
     def with_lock(self, path: _PathText) -> Self:
-        """Add exactly the packages of a ``pylock.toml`` (PEP 751)."""
+        """Add exactly the packages of a ``pylock.toml`` (PEP 751), local ones too."""
         return self._with(LockStep(os.fspath(path)))
 
     def with_project(
@@ -195,6 +197,9 @@ class ImageSpec:
         install_project: bool = False,
     ) -> Self:
         """Add what a ``pyproject.toml`` depends on, from ``uv.lock`` when it has one.
+
+        Members of its workspace, editable and path dependencies of the lock come as
+        wheels that are built of them.
 
         Args:
             path: The project's directory, or its ``pyproject.toml``.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aweigh.errors import SpecError
 from aweigh.image import grammar
+from aweigh.image.local_requirement import LocalRequirement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "AptStep",
@@ -82,7 +86,28 @@ class PackagesStep:
 
     def __post_init__(self) -> None:
         for requirement in _some("with_packages", self.requirements):
-            grammar.check_requirement(requirement)
+            grammar.check_text("a requirement", requirement)
+            if LocalRequirement.parse(requirement) is None:
+                grammar.check_requirement(requirement)
+
+    @property
+    def local(self) -> dict[str, LocalRequirement]:
+        """The requirements that are taken from this machine, by their key."""
+        parsed = map(LocalRequirement.parse, self.requirements)
+        found = (one for one in parsed if one is not None)
+        return {str(number): one for number, one in enumerate(found)}
+
+    def placed(self, place: Callable[[str, LocalRequirement], str]) -> list[str]:
+        """Return the requirements, local ones rewritten.
+
+        Args:
+            place: Writes a local one, given its key.
+        """
+        local = iter(self.local.items())
+        return [
+            text if LocalRequirement.parse(text) is None else place(*next(local))
+            for text in self.requirements
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from aweigh.errors import SpecError
+from aweigh.image.local_requirement import LocalRequirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -186,13 +187,19 @@ def _add_python(spec: _Spec, table: Table) -> _Spec:
         )
     if packages := table.texts("packages"):
         spec = spec.with_packages(
-            *packages,
+            *(_anchored(package, table) for package in packages),
             index_url=index_url,
             extra_index_urls=extra,
             find_links=links,
             pre=pre,
         )
     return spec
+
+
+def _anchored(requirement: str, table: Table) -> str:
+    """Let a requirement for a local project start at the table's directory."""
+    local = LocalRequirement.parse(requirement)
+    return local.at(Path(table.path(local.path)).as_uri()) if local else requirement
 
 
 def _add_project(spec: _Spec, table: Table) -> _Spec:

@@ -10,6 +10,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import zstandard
+
 from aweigh.image.build import BuildRequest
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.resolve import ResolveRequest
@@ -17,7 +19,12 @@ from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.image.wheels import distribution
 from aweigh.oci import Descriptor, Digest, Manifest, Platform, Reference
-from aweigh.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
+from aweigh.oci.manifest import (
+    OCI_CONFIG,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+)
 from aweigh.testing import FakeRegistry
 
 AMD64 = Platform.parse("linux/amd64")
@@ -79,6 +86,15 @@ def tar(entries: dict[str, bytes | str]) -> bytes:
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
     return gzip.compress(out.getvalue(), mtime=0)
+
+
+def unpacked_layer(content: bytes, media_type: str) -> bytes:
+    """Decompress a layer."""
+    if media_type == OCI_LAYER_GZIP:
+        return gzip.decompress(content)
+    assert media_type == OCI_LAYER_ZSTD
+    unpacker = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+    return unpacker.decompress(content)
 
 
 def root_files(python: str = "3.11", machine: str = "x86_64") -> dict[str, bytes | str]:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from uv import find_uv_bin
 
 from aweigh.archive.member import Member
 from aweigh.backends.assembler.base import BaseFacts
-from aweigh.backends.assembler.bytecode import Compilers
 from aweigh.backends.assembler.config import ImageConfig
 from aweigh.backends.assembler.fits import refuse_misfits
 from aweigh.backends.assembler.indexes import Indexes, default_index
@@ -34,7 +34,12 @@ from aweigh.backends.assembler.process import run_process
 from aweigh.backends.assembler.records import Row, read_record, write_record
 from aweigh.backends.assembler.stage import uv_platform
 from aweigh.backends.assembler.uvenv import scrubbed, uv_environment
-from aweigh.errors import DamagedError, InvalidManifestError, SpecError
+from aweigh.errors import (
+    DamagedError,
+    InvalidManifestError,
+    NeedsEngineError,
+    SpecError,
+)
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Descriptor, Digest, Manifest, Platform
@@ -94,13 +99,29 @@ def test_wheels_that_run_are_accepted(tags: str) -> None:
         ("a-1.0-py3-none-manylinux_2_17_aarch64.whl", "manylinux_2_17_aarch64"),
         ("a-1.0-py3-none-macosx_11_0_arm64.whl", "macosx_11_0_arm64"),
         ("a.whl", "says nothing"),
-        ("a-1.0.tar.gz", "has no wheel for linux/amd64"),
     ],
 )
 def test_wheels_that_cannot_run_are_refused(filename: str, reason: str) -> None:
     """The error says what they are for."""
     with pytest.raises(SpecError, match=reason):
         refuse_misfits([wheel(filename)], FACTS, AMD64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, "only a-1.0.tar.gz"),
+        ({"url": "git+https://h.example/a@1234"}, "git.https://h.example/a@1234"),
+    ],
+)
+def test_what_has_to_be_built_needs_an_engine(
+    changes: dict[str, str], named: str
+) -> None:
+    """What there is instead of a wheel is named, and the ways out."""
+    source = replace(wheel("a-1.0.tar.gz"), **changes)  # type: ignore[arg-type]
+    with pytest.raises(NeedsEngineError, match=f"for linux/amd64, .*{named}") as caught:
+        refuse_misfits([source], FACTS, AMD64)
+    assert "with_wheel" in caught.value.hint
 
 
 def test_musl_takes_only_its_own() -> None:
@@ -257,16 +278,6 @@ async def test_a_cancelled_process_ends_with_its_children(tmp_path: Path) -> Non
         pytest.fail("the child lives")
 
 
-async def test_interpreters_are_found_not_downloaded() -> None:
-    """Ours is taken for its own version; there is none of another age."""
-    compilers = Compilers("uv-that-is-missing", {})
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = await compilers.find(ours)
-    assert found is not None
-    assert found.tag.startswith(f"{sys.implementation.cache_tag}-{ours}.")
-    assert await compilers.find(ours) is found
-
-
 def test_host_paths_and_links_are_refused(tmp_path: Path) -> None:
     """Nothing of this machine gets into a layer."""
     editable = tmp_path / "one"
@@ -316,6 +327,19 @@ def test_long_shebangs_and_local_origins_are_rewritten(tmp_path: Path) -> None:
     assert b"direct_url" not in record.source
 
 
+def test_metadata_of_vendored_packages_is_left_alone(tmp_path: Path) -> None:
+    """What a package carries below itself was not installed by anybody."""
+    info = tmp_path / "pkg" / "_vendor" / "a-1.dist-info"
+    info.mkdir(parents=True)
+    names = ("RECORD", "REQUESTED", "direct_url.json")
+    for name in names:
+        (info / name).write_text("a.py,,\nfile:///somewhere,,\n")
+    members = staged_members(tmp_path, "3.11", host_paths=[], trust=False)
+    assert {
+        one.path.rpartition("/")[2]: one.source for one in members if one.kind == "file"
+    } == {name: info / name for name in names}
+
+
 def test_a_package_called_share_is_a_package(tmp_path: Path) -> None:
     """Only data goes beside site-packages."""
     (tmp_path / "share").mkdir()
@@ -328,6 +352,28 @@ def test_a_package_called_share_is_a_package(tmp_path: Path) -> None:
     }
     assert "opt/venv/lib/python3.11/site-packages/share/__init__.py" in paths
     assert "opt/venv/etc/x" in paths
+
+
+def test_headers_are_where_installers_put_them(tmp_path: Path) -> None:
+    """Below the Python and the name of their distribution; data stays where it is."""
+    for path in ("include/green_let/g.h", "include/other/o.h", "include/top.h"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "Green.Let-1.dist-info").mkdir()
+    record = tmp_path / "Green.Let-1.dist-info" / "RECORD"
+    record.write_text("include/green_let/g.h,,\ninclude/other/o.h,,\n")
+    members = staged_members(tmp_path, "3.11", host_paths=[], trust=False)
+    files = {one.path: one.source for one in members if one.kind == "file"}
+    packages = "opt/venv/lib/python3.11/site-packages"
+    assert files.pop(f"{packages}/Green.Let-1.dist-info/RECORD") == (
+        b"../../../include/other/o.h,,\n"
+        b"../../../include/site/python3.11/green_let/g.h,,\n"
+    )
+    assert set(files) == {
+        "opt/venv/include/site/python3.11/green_let/g.h",
+        "opt/venv/include/other/o.h",
+        "opt/venv/include/top.h",
+    }
 
 
 def test_directories_are_listed_before_what_is_in_them() -> None:
@@ -344,15 +390,17 @@ def test_indexes_are_those_of_lock_step_and_environment() -> None:
     """In that order; a password stays where it is."""
     spec = ImageSpec("x").with_packages("a", index_url="https://step.test/simple")
     named = 'packages = [{ name = "A", version = "1.0", index = "https://lock.test" }]'
-    variables = {"UV_INDEX_URL": "https://me:secret@env.test/simple"}
+    variables = {"UV_INDEX_URL": "https://me:secret@env.test/simple?a=b"}
+    with_name = {"UV_DEFAULT_INDEX": "private.one=https://me@env.test/simple"}
 
-    def index(text: str, step: int) -> str:
+    def index(text: str, step: int, variables: dict[str, str] = variables) -> str:
         lock = Lock(python="3.11", platform=AMD64, wheels=(), text=text)
         return Indexes(spec, lock, variables).of(wheel("a.whl", step=step))
 
     assert index(named, 0) == "https://lock.test"
     assert index("", 0) == "https://step.test/simple"
-    assert index("", 1) == "https://env.test/simple"
+    assert index("", 1) == "https://env.test/simple?a=b"
+    assert index("", 1, with_name) == "https://env.test/simple"
 
 
 async def test_uv_tells_its_default_index() -> None:

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.config import ImageConfig
+from aweigh.backends.assembler.distributions import installed
 from aweigh.backends.assembler.probe import Findings, scan_layer
-from aweigh.errors import RegistryError, SpecError
+from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Index, Manifest
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "BaseFacts", "Bases"]
 
-_FORMAT: Final = "base-findings-1"
+_FORMAT: Final = "base-findings-2"
 _KEEP_SECONDS: Final = 365 * 86_400.0
 _VERSION: Final = re.compile(r"(\d+\.\d+)(?:\.\S*)?")
 _PROGRAM: Final = re.compile(r"python(\d+\.\d+)")
@@ -45,11 +46,14 @@ class BaseFacts:
         python: The Python version as ``X.Y``.
         interpreter: The absolute path of its interpreter.
         libc: As in wheel tags: ``manylinux_2_36``, ``musllinux_1_2``.
+        distributions: The installed distributions, by name and version, of the layers
+            that were read to find out the rest.
     """
 
     python: str
     interpreter: str
     libc: str
+    distributions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,8 @@ class Bases:
         """Read manifest and config of a base.
 
         Raises:
-            SpecError: It is missing, or not there for this platform.
+            NeedsEngineError: It is missing; an engine may have it.
+            SpecError: It is not there for this platform.
             RegistryError: Its registry did not answer as it should.
         """
         found = await self._registry.get_manifest(reference)
@@ -96,7 +101,7 @@ class Bases:
             reference = reference.with_digest(entries[0].digest)
             found = await self._registry.get_manifest(reference)
         if found is None:
-            raise SpecError(
+            raise NeedsEngineError(
                 f"the base {reference} is not there",
                 hint=f"check its spelling; if it is private, log in to "
                 f"{reference.registry}",
@@ -125,7 +130,7 @@ class Bases:
             python: The Python that is wanted as ``X.Y``; empty: the base's own.
 
         Raises:
-            SpecError: It has no Python, another one, or no libc that we know.
+            NeedsEngineError: It has no Python, another one, or no libc that we know.
             RegistryError: A layer could not be read.
         """
         findings = await self._findings(
@@ -168,13 +173,16 @@ class Bases:
     async def _look(self, base: Base, suffices: Callable[[Findings], bool]) -> Findings:
         """Read layers, the smallest first, until all is known."""
         findings = Findings()
-        for layer in sorted(base.manifest.layers, key=lambda one: one.size):
+        layers = list(enumerate(base.manifest.layers))
+        for place, layer in sorted(layers, key=lambda one: one[1].size):
             if layer.size > _LAYER_LIMIT or suffices(findings):
                 break
-            await self._read(base, layer, findings)
+            await self._read(base, layer, findings, place)
         return findings
 
-    async def _read(self, base: Base, layer: Descriptor, findings: Findings) -> None:
+    async def _read(
+        self, base: Base, layer: Descriptor, findings: Findings, place: int
+    ) -> None:
         with tempfile.TemporaryFile(dir=self._directory) as file:
             stream = self._registry.stream_blob(base.reference, layer)
             async with aclosing(stream) as pieces:
@@ -182,21 +190,21 @@ class Bases:
                     await asyncio.to_thread(file.write, piece)
             file.seek(0)
             chunks: Iterator[bytes] = iter(lambda: file.read(_PIECE), b"")
-            await asyncio.to_thread(scan_layer, chunks, findings)
+            await asyncio.to_thread(scan_layer, chunks, findings, place=place)
 
 
 def _conclude(base: Base, python: str, findings: Findings) -> BaseFacts:
     found = _find_python(base, python, findings)
     if found is None:
         wanted = f"Python {python}" if python else "Python"
-        raise SpecError(
+        raise NeedsEngineError(
             f"the base {base.reference} has no {wanted}",
             hint="add it with with_apt (an engine builds that), or name another base, "
             "such as python:3.12-slim",
         )
     name, _, version = findings.libc.partition(" ")
     if not name:
-        raise SpecError(
+        raise NeedsEngineError(
             f"the base {base.reference} has no C library that wheels know",
             hint="name a base with glibc or musl, or build with builder='engine'",
         )
@@ -205,6 +213,9 @@ def _conclude(base: Base, python: str, findings: Findings) -> BaseFacts:
         python=found[0],
         interpreter=found[1],
         libc=f"{kind}_{version.replace('.', '_')}",
+        distributions=installed(
+            findings.metadata, python=found[0], interpreter=found[1]
+        ),
     )
 
 

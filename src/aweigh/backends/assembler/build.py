@@ -11,6 +11,7 @@ import uv
 
 from aweigh.backends.assembler.base import Bases
 from aweigh.backends.assembler.image import configured
+from aweigh.backends.assembler.keep import Keep
 from aweigh.backends.assembler.layers import LayerWriter, Limits, scratch
 from aweigh.backends.assembler.memo import (
     KEY_ANNOTATION,
@@ -20,6 +21,7 @@ from aweigh.backends.assembler.needs import needs_engine
 from aweigh.backends.assembler.pack import choose_codec
 from aweigh.backends.assembler.planning import Planner
 from aweigh.backends.assembler.uvenv import uv_environment
+from aweigh.backends.assembler.wheelhouse import Wheelhouse
 from aweigh.errors import AweighError, SpecError
 from aweigh.events import BuildFinished, BuildStarted, silent
 from aweigh.image.build import Built
@@ -27,12 +29,12 @@ from aweigh.oci import Manifest, describe
 from aweigh.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from aweigh.backends.assembler.base import Base
+    from aweigh.backends.assembler.layers import Wanted
     from aweigh.backends.assembler.memo import StoredLayer
-    from aweigh.backends.assembler.pack import Compression
     from aweigh.backends.assembler.planning import ImagePlan
     from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from aweigh.image.resolve import Resolver
     from aweigh.memory import Memory
     from aweigh.oci import Descriptor, Reference
+    from aweigh.settings import Compression, LayerCache
 
 __all__ = ["AssembleBuilder"]
 
@@ -58,7 +61,8 @@ class AssembleBuilder:
         environ: The environment uv runs in: index credentials, proxies, its cache.
         listener: Hears of each layer.
         concurrency: Blobs that are looked for, copied and pushed side by side.
-        layer_cache: Whether a cache tag in the destination is read and written.
+        layer_cache: Where layers are looked for: in the memory and by a cache tag in
+            the destination, in the memory only, or nowhere.
         compression: How layers are compressed; ``auto`` is what every runtime that
             can read the base can read.
     """
@@ -75,7 +79,7 @@ class AssembleBuilder:
         environ: Mapping[str, str],
         listener: Listener = silent,
         concurrency: int = _DEFAULT_TRANSFERS,
-        layer_cache: bool = True,
+        layer_cache: LayerCache = "registry",
         compression: Compression = "auto",
     ) -> None:
         self._registry = registry
@@ -83,14 +87,17 @@ class AssembleBuilder:
         self._directory = cache_dir / "assemble"
         self._listener = listener
         self._compression = compression
-        self._limits = Limits.of(work=_workers(), transfers=concurrency)
+        self._known = None if layer_cache == "off" else memory
+        self._limits = Limits.of(work=2 * _workers(), transfers=concurrency)
         self._planner = Planner(
             registry=registry,
             resolver=resolver,
             uv=uv.find_uv_bin(),
             environ=uv_environment(environ),
+            wheelhouse=Wheelhouse(environ=environ, cache_dir=cache_dir),
+            keep=Keep(cache_dir / "wheels"),
             listener=listener,
-            layer_cache=layer_cache,
+            layer_cache=layer_cache == "registry",
         )
 
     async def build(self, request: BuildRequest, /) -> Built:
@@ -101,6 +108,7 @@ class AssembleBuilder:
 
         Raises:
             SpecError: A step needs an engine, or the base cannot carry the packages.
+            NeedsEngineError: A package has to be built where it will run.
             ResolveError: No set of versions fits.
             BuildError: A wheel cannot be had or does not fit.
             ChangedError: A file of the snapshot is not what it was.
@@ -136,13 +144,16 @@ class AssembleBuilder:
     ) -> Built:
         codec = choose_codec(base.manifest.as_oci(), self._compression)
         plan = await self._planner.plan(request, base, bases, codec)
-        memo = LayerMemo(self._memory, request.reference, codec, plan.cached)
+        memo = LayerMemo(self._known, request.reference, codec, plan.cached)
         writer = self._writer(request, memo, directory)
         async with asyncio.TaskGroup() as group:
             for layer in dict.fromkeys(base.manifest.layers):
                 group.create_task(writer.copy(base, layer))
-            tasks = [group.create_task(writer.ensure(one)) for one in plan.layers]
-        layers = [task.result() for task in tasks]
+            tasks = {
+                at: group.create_task(writer.ensure(plan.layers[at]))
+                for at in _largest_first(plan.layers)
+            }
+        layers = [tasks[at].result() for at in range(len(plan.layers))]
         manifest = await self._push_config(request, base, plan, layers)
         descriptor = await self._registry.put_manifest(
             request.reference, manifest.to_bytes(), OCI_MANIFEST
@@ -152,7 +163,7 @@ class AssembleBuilder:
                 plan.tag, manifest.to_bytes(), OCI_MANIFEST
             )
         await memo.remember(layers)
-        return Built(descriptor.digest)
+        return Built(descriptor.digest, plan.lock)
 
     def _writer(
         self, request: BuildRequest, memo: LayerMemo, directory: Path
@@ -173,7 +184,9 @@ class AssembleBuilder:
         plan: ImagePlan,
         layers: list[StoredLayer],
     ) -> Manifest:
-        config = configured(base.config, request.spec, request.labels).with_layers(
+        config = configured(
+            base.config, request.spec, request.labels, request.done
+        ).with_layers(
             (wanted.name, layer.diff_id)
             for wanted, layer in zip(plan.layers, layers, strict=True)
         )
@@ -191,6 +204,11 @@ class AssembleBuilder:
         )
 
 
+def _largest_first(layers: Sequence[Wanted]) -> list[int]:
+    """Order the layers by how long they may take; they keep their places."""
+    return sorted(range(len(layers)), key=lambda at: -layers[at].size)
+
+
 def _workers() -> int:
     return max(1, min(_MOST_WORKERS, os.cpu_count() or 1))
 
@@ -201,11 +219,11 @@ def _check(request: BuildRequest) -> Reference:
     Raises:
         SpecError: Always for those.
     """
-    step = needs_engine(request.spec)
+    step = needs_engine(request.spec, request.done)
     if step is not None or request.base is None:
         raise SpecError(
             f"{request.spec.name} cannot be assembled: {step} needs an engine",
-            hint="use builder='engine' or builder='auto'",
+            hint="leave it out, or start an engine and use builder='auto' or 'engine'",
         )
     if not request.push:
         raise SpecError(

@@ -39,10 +39,11 @@ class ImageConfig:
         """
         try:
             document = require(json.loads(content), dict, where="config")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidManifestError(
                 "the config of an image is no JSON", hint="push the image again"
             ) from error
+        _check(document)
         config = cls(document)
         _ = config.platform, config.environment, config.diff_ids
         return config
@@ -78,8 +79,21 @@ class ImageConfig:
     def diff_ids(self) -> tuple[Digest, ...]:
         """The digests of its uncompressed layers, lowest first."""
         rootfs = require(self.document.get("rootfs"), dict, where="config.rootfs")
-        found = require(rootfs.get("diff_ids"), list, where="config.rootfs.diff_ids")
-        return tuple(Digest.parse(text) for text in found)
+        where = "config.rootfs.diff_ids"
+        found = require(rootfs.get("diff_ids"), list, where=where)
+        return tuple(Digest.parse(require(text, str, where=where)) for text in found)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self._inner.get("Labels") or {})
+
+    @property
+    def told(self) -> list[str]:
+        """How each layer came to be, as far as the history says."""
+        history = self.document.get("history") or []
+        layers = (entry for entry in history if not entry.get("empty_layer"))
+        return [str(entry.get("created_by") or "") for entry in layers]
 
     def with_environment(self, variables: Mapping[str, str]) -> ImageConfig:
         """Set variables besides those it has."""
@@ -140,3 +154,25 @@ class ImageConfig:
         inner = {**self._inner, **fields}
         kept = {name: value for name, value in inner.items() if value is not None}
         return replace(self, document={**self.document, "config": kept})
+
+
+def _check(document: dict[str, Any]) -> None:
+    """Refuse what has other types than the specification says, where we read it.
+
+    Raises:
+        InvalidManifestError: It has.
+    """
+    inner = require(document.get("config") or {}, dict, where="config.config")
+    texts = {
+        "config.variant": document.get("variant"),
+        "config.WorkingDir": inner.get("WorkingDir"),
+    }
+    for at, one in enumerate(require(inner.get("Env") or [], list, where="config.Env")):
+        texts[f"config.Env[{at}]"] = one
+    labels = require(inner.get("Labels") or {}, dict, where="config.Labels")
+    texts |= {f"config.Labels[{name!r}]": one for name, one in labels.items()}
+    for where, text in texts.items():
+        require("" if text is None else text, str, where=where)
+    history = require(document.get("history") or [], list, where="config.history")
+    for at, entry in enumerate(history):
+        require(entry, dict, where=f"config.history[{at}]")

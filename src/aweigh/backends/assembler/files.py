@@ -14,7 +14,7 @@ from aweigh.memory import digest_parts
 from aweigh.oci import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from aweigh.backends.assembler.base import Base
     from aweigh.image.snapshot import Snapshot
@@ -49,7 +49,11 @@ class FilesLayer:
 
 
 def files_layers(
-    spec: ImageSpec, snapshot: Snapshot, base: Base, links: Mapping[str, str]
+    spec: ImageSpec,
+    snapshot: Snapshot,
+    base: Base,
+    links: Mapping[str, str],
+    done: Collection[int] = (),
 ) -> list[FilesLayer]:
     """Make one layer of each files step, in their order.
 
@@ -58,9 +62,12 @@ def files_layers(
         snapshot: The files it names.
         base: What they are put on.
         links: Links near the base's root: what lies behind is written to their target.
+        done: The numbers of the steps that the base holds.
     """
     layers = []
     for number, step in enumerate(spec.steps):
+        if number in done:
+            continue
         match step:
             case FilesStep():
                 found = list(_copied(snapshot, number, step))
@@ -74,12 +81,12 @@ def files_layers(
     return layers
 
 
-def needs_links(spec: ImageSpec) -> bool:
+def needs_links(spec: ImageSpec, done: Collection[int] = ()) -> bool:
     """Whether a step writes where bases have links instead of directories."""
     places = (
         step.destination if isinstance(step, FilesStep) else step.path
-        for step in spec.steps
-        if isinstance(step, FilesStep | WorkdirStep)
+        for number, step in enumerate(spec.steps)
+        if isinstance(step, FilesStep | WorkdirStep) and number not in done
     )
     # The root's own content may go anywhere.
     return any(place.split("/")[1] in {"", *_LINKED} for place in places)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from aweigh.errors import SpecError
+from aweigh.errors import NeedsEngineError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aweigh.image.lock import LockedWheel
     from aweigh.oci import Platform
 
-__all__ = ["MACHINES", "refuse_misfits"]
+__all__ = ["MACHINES", "misfit", "refuse_misfits"]
 
 # OCI architecture -> machine in wheel tags.
 MACHINES: Final = {
@@ -45,18 +45,19 @@ def refuse_misfits(
     """Refuse source distributions and wheels that cannot run on the base.
 
     Raises:
-        SpecError: There is one; the message names it and says why.
+        NeedsEngineError: There is no wheel of a package; the message names it.
+        SpecError: A wheel does not fit; the message names it and says why.
     """
-    machine = MACHINES.get(platform.architecture, platform.architecture)
     for wheel in wheels:
         if not wheel.is_wheel:
-            raise SpecError(
+            source = wheel.url if "+" in wheel.url.partition(":")[0] else wheel.filename
+            raise NeedsEngineError(
                 f"{wheel.name} {wheel.version} has no wheel for {platform}, only "
-                f"{wheel.filename}",
-                hint="building it executes code: use builder='engine', or add a wheel "
-                "of it with find_links",
+                f"{source}, which has to be built",
+                hint="building it executes its code in the image: use builder='auto' "
+                "or 'engine', or add a wheel of it with find_links or with_wheel",
             )
-        reason = _misfit(wheel.filename, facts, machine)
+        reason = misfit(wheel.filename, facts, platform)
         if reason:
             raise SpecError(
                 f"{wheel.filename} cannot run on the base: {reason}",
@@ -64,7 +65,9 @@ def refuse_misfits(
             )
 
 
-def _misfit(filename: str, facts: BaseFacts, machine: str) -> str:
+def misfit(filename: str, facts: BaseFacts, platform: Platform) -> str:
+    """Say why a wheel cannot run on a base; empty when it can."""
+    machine = MACHINES.get(platform.architecture, platform.architecture)
     tags = filename.removesuffix(".whl").split("-")[-_TAGS:]
     if len(tags) < _TAGS:
         return "its name says nothing about what it runs on"

@@ -15,7 +15,7 @@ from aweigh.image.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aweigh.backends.assembler.config import ImageConfig
     from aweigh.image.spec import ImageSpec
@@ -24,13 +24,25 @@ __all__ = ["configured"]
 
 
 def configured(
-    base: ImageConfig, spec: ImageSpec, labels: Mapping[str, str]
+    base: ImageConfig,
+    spec: ImageSpec,
+    labels: Mapping[str, str],
+    done: Collection[int] = (),
 ) -> ImageConfig:
-    """Apply the steps of a spec to the config of its base, in their order."""
+    """Apply the steps of a spec to the config of its base, in their order.
+
+    Args:
+        base: The config of the base.
+        spec: What is wanted.
+        labels: Labels besides the spec's; they win.
+        done: The numbers of the steps that the base holds.
+    """
     config = base
-    has_environment = False
+    has_environment = any(is_python(spec.steps[number]) for number in done)
     for action in arrange(spec.steps):
         step = action.step
+        if action.number in done:
+            continue
         if is_python(step) and not has_environment:
             has_environment = True
             path = f"{VENV}/bin:{config.path}"

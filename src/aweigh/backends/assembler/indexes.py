@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Indexes", "default_index"]
 
 _VARIABLES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
-
-
+# Indexes may have names, by which their credentials are found: ``private=https://...``.
+_NAME: Final = re.compile(r"^[\w.-]+=")
 _TOLD: Final = re.compile(r"default package index \(by default: <([^>\s]+)>\)")
 
 
@@ -55,7 +55,7 @@ class Indexes:
     ) -> None:
         self._steps = spec.steps
         told = (environ.get(name) for name in _VARIABLES)
-        self._default = scrubbed(next(filter(None, told), default))
+        self._default = scrubbed(_NAME.sub("", next(filter(None, told), default)))
         packages = tomllib.loads(lock.text).get("packages", [])
         self._named = {
             (normalised(one["name"]), one.get("version")): one["index"]

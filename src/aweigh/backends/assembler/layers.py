@@ -59,11 +59,13 @@ class Wanted:
         name: What to call it.
         candidates: The keys that would do, the best first; that one is made.
         make: Packs it into an empty directory.
+        size: About how many bytes of work it is; the largest is begun first.
     """
 
     name: str
     candidates: tuple[Candidate, ...]
     make: Callable[[Path], Awaitable[Packed]]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,16 @@ async def scratch(parent: Path) -> AsyncIterator[Path]:
 
 
 def _make_directory(parent: Path) -> str:
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in parent.glob(f"{_PREFIX}*"):
-        _remove_abandoned(left)
-    return tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+    try:
+        # A mode is for the last directory only, and the cache's own is private too.
+        for directory in (parent.parent, parent):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in parent.glob(f"{_PREFIX}*"):
+            _remove_abandoned(left)
+        return tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+    except OSError:
+        # A cache that cannot be written costs time, and no more than that.
+        return tempfile.mkdtemp(prefix=_PREFIX)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -169,7 +177,7 @@ class LayerWriter:
             if await self._is_there(layer) or await self._mount(
                 layer, base.reference.registry, base.reference.repository
             ):
-                self._listener(BlobPushed(layer=_shown(layer), reused=True))
+                self._reused(_shown(layer), layer)
                 return
             async with scratch(self._directory) as directory:
                 path = directory / "blob"
@@ -188,8 +196,12 @@ class LayerWriter:
                     layer.descriptor, self._reference.registry, layer.repository
                 ):
                     self._tell(wanted, candidate)
+                    self._reused(wanted.name, layer.descriptor)
                     return self._annotated(wanted, candidate, layer)
         return None
+
+    def _reused(self, name: str, layer: Descriptor) -> None:
+        self._listener(BlobPushed(layer=name, reused=True, size=layer.size))
 
     def _tell(self, wanted: Wanted, candidate: Candidate) -> None:
         """Say when a layer will do that is not what would be made now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -30,6 +31,9 @@ _SCRIPT_LIMIT: Final = 1 << 20
 # What an installer writes about itself and this machine.
 _DROPPED: Final = frozenset({"REQUESTED", "uv_build.json", "uv_cache.json"})
 _ORIGIN: Final = "direct_url.json"
+# A package may carry others, with metadata that nobody installed: not those.
+_INFO: Final = re.compile(r"[^/]+\.dist-info")
+_RECORD: Final = re.compile(r"[^/]+\.dist-info/RECORD")
 _WRITTEN: Final = re.compile(r"bin/[^/]+|[^/]+\.pth|[^/]+\.dist-info/[^/]+")
 
 
@@ -68,7 +72,7 @@ def staged_members(
     kept = {one.path for one in files}
     members = [
         _record(one, places, changed, kept)
-        if one.path.endswith(".dist-info/RECORD")
+        if _RECORD.fullmatch(one.path)
         else _member(one, places, rows.get(one.path) if trust else None)
         for one in files
     ]
@@ -107,7 +111,7 @@ def _walk(directory: Path, prefix: str) -> Iterator[_File]:
 
 def _is_dropped(file: _File) -> bool:
     directory, _, name = file.path.rpartition("/")
-    if not directory.endswith(".dist-info"):
+    if not _INFO.fullmatch(directory):
         return file.path == ".lock"
     if name == _ORIGIN:
         return b"file://" in file.source.read_bytes()
@@ -142,7 +146,7 @@ def _rows(files: Iterable[_File]) -> dict[str, Row]:
     """Return what RECORD files say, where they do not contradict each other."""
     found: dict[str, set[Row]] = {}
     for one in files:
-        if one.path.endswith(".dist-info/RECORD"):
+        if _RECORD.fullmatch(one.path):
             for row in read_record(_text(one)):
                 found.setdefault(row.path, set()).add(row)
     return {path: next(iter(rows)) for path, rows in found.items() if len(rows) == 1}
@@ -208,7 +212,9 @@ def _digest(file: _File, row: Row | None) -> Digest | None:
         return row.digest
     if file.status.st_nlink == 1:
         return None
-    return Digest.of(file.source.read_bytes())
+    # It may have hundreds of megabytes.
+    with file.source.open("rb") as content:
+        return Digest(hashlib.file_digest(content, "sha256").hexdigest())
 
 
 def _refuse_collisions(members: Iterable[Member]) -> None:

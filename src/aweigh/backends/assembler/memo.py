@@ -6,6 +6,7 @@ annotation, and one moving tag per Python and platform points at the latest of t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import posixpath
 import tarfile
@@ -16,8 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.config import ImageConfig
 from aweigh.backends.assembler.environment import LOCK_PATH
+from aweigh.backends.assembler.previous import preferred
 from aweigh.backends.assembler.probe import unpacked
-from aweigh.errors import AuthenticationError, AweighError, InvalidManifestError
+from aweigh.errors import (
+    AuthenticationError,
+    AweighError,
+    InvalidManifestError,
+    RegistryError,
+    RegistryUnavailableError,
+)
 from aweigh.events import Warned
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Descriptor, Digest, Manifest
@@ -52,9 +60,17 @@ _KEEP_SECONDS: Final = 180 * 86_400.0
 _LOCK_LIMIT: Final = 8 << 20
 
 
-def cache_tag(python: str, platform: Platform) -> str:
-    """Name the moving tag of one Python and platform."""
+def cache_tag(python: str, platform: Platform, *, environments: int = 0) -> str:
+    """Name the moving tag of one Python and platform.
+
+    Args:
+        python: The Python version as ``X.Y``.
+        platform: The platform.
+        environments: How many images below, of the same spec, hold packages already:
+            they have cache tags of their own, for theirs are not the same layers.
+    """
     parts = ["aw-cache", python, *str(platform).split("/")]
+    parts += [f"on{environments}"] if environments else []
     return "-".join(filter(None, parts))
 
 
@@ -79,7 +95,7 @@ class CachedImage:
 
     Attributes:
         layers: Its layers by key.
-        lock: The lock it was made from, or None.
+        lock: The versions of the lock it was made from, as a lock; or None.
     """
 
     layers: Mapping[str, StoredLayer] = field(default_factory=dict)
@@ -108,21 +124,38 @@ async def read_cached(
     except AuthenticationError:
         # Registries hide repositories that do not exist yet.
         return CachedImage()
+    except RegistryUnavailableError:
+        raise
+    except (InvalidManifestError, RegistryError) as error:
+        listener(_warning(reference, "layers", error))
+        return CachedImage()
     if found is None or not isinstance(found[0], Manifest):
         return CachedImage()
-    manifest = found[0]
+    layers: Mapping[str, StoredLayer] = {}
+    lock: str | None = None
     try:
-        config = ImageConfig.parse(await registry.read_blob(reference, manifest.config))
-        layers = _by_key(manifest, config, reference)
-        return CachedImage(layers, await _lock(registry, reference, manifest))
+        layers = await _layers(registry, reference, found[0])
+    except AweighError as error:
+        listener(_warning(reference, "layers", error))
+    try:
+        lock = await _lock(registry, reference, found[0])
     except (AweighError, tarfile.TarError, UnicodeDecodeError) as error:
-        listener(
-            Warned(
-                message=f"{reference} says nothing about earlier layers: {error}",
-                hint="nothing is lost but time: layers are built anew",
-            )
-        )
-        return CachedImage()
+        listener(_warning(reference, "versions", error))
+    return CachedImage(layers, lock)
+
+
+def _warning(reference: Reference, what: str, error: Exception) -> Warned:
+    return Warned(
+        message=f"{reference} says nothing about earlier {what}: {error}",
+        hint="nothing is lost but time; the build goes on without",
+    )
+
+
+async def _layers(
+    registry: Registry, reference: Reference, manifest: Manifest
+) -> Mapping[str, StoredLayer]:
+    content = await registry.read_blob(reference, manifest.config)
+    return _by_key(manifest, ImageConfig.parse(content), reference)
 
 
 def _by_key(
@@ -144,11 +177,12 @@ def _by_key(
 async def _lock(
     registry: Registry, reference: Reference, manifest: Manifest
 ) -> str | None:
-    """Read the lock out of the layer that has it."""
+    """Read what the lock prefers out of the layer that has it."""
     for layer in manifest.layers:
         if layer.annotations.get(NAME_ANNOTATION) == ENVIRONMENT:
             content = await registry.read_blob(reference, layer, limit=_LOCK_LIMIT)
-            return _read_lock(content)
+            text = await asyncio.to_thread(_read_lock, content)
+            return None if text is None else preferred(text)
     return None
 
 
@@ -156,7 +190,7 @@ def _read_lock(content: bytes) -> str | None:
     plain = b"".join(unpacked(iter([content]), limit=_LOCK_LIMIT))
     with tarfile.open(fileobj=BytesIO(plain)) as archive:
         for entry in archive:
-            if posixpath.normpath(entry.name) == LOCK_PATH:
+            if entry.isreg() and posixpath.normpath(entry.name) == LOCK_PATH:
                 file = archive.extractfile(entry)
                 return file.read().decode() if file is not None else None
     return None
@@ -166,14 +200,18 @@ class LayerMemo:
     """Recalls layers by key: of the cached image, else of this machine.
 
     Args:
-        memory: What this machine remembers.
+        memory: What this machine remembers; None remembers nothing.
         reference: The destination.
         codec: How the layers have to be compressed.
         cached: What the registry remembers.
     """
 
     def __init__(
-        self, memory: Memory, reference: Reference, codec: Codec, cached: CachedImage
+        self,
+        memory: Memory | None,
+        reference: Reference,
+        codec: Codec,
+        cached: CachedImage,
     ) -> None:
         self._memory = memory
         self._reference = reference
@@ -185,11 +223,15 @@ class LayerMemo:
         stored = self._cached.layers.get(str(key))
         if stored and stored.descriptor.media_type == self._codec.media_type:
             return stored
+        if self._memory is None:
+            return None
         record = await self._memory.recall(Table.LAYERS, self._row(key))
         return None if record is None else _read(record.value)
 
     async def remember(self, layers: Iterable[StoredLayer]) -> None:
         """Keep what the destination holds now."""
+        if self._memory is None:
+            return
         now = time.time()
         records = [
             Record(

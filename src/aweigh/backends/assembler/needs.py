@@ -9,32 +9,45 @@ from aweigh.image.steps import (
     AptStep,
     DockerfileStep,
     FilesStep,
-    ProjectStep,
     RunStep,
     Step,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aweigh.image.spec import ImageSpec
 
-__all__ = ["installs_python", "needs_engine"]
+__all__ = ["installs_python", "needs_engine", "only_engine"]
 
 # Everybody may write there; a layer of ours can only say 0755.
 _OPEN_DIRECTORIES: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108
 
 
-def needs_engine(spec: ImageSpec) -> str | None:
-    """Name the first step that only an engine can carry out, or None."""
+def needs_engine(spec: ImageSpec, done: Collection[int] = ()) -> str | None:
+    """Name the first step that only an engine can carry out, or None.
+
+    Args:
+        spec: What is wanted.
+        done: The numbers of steps that do not count: the base holds them.
+    """
     for number, step in enumerate(spec.steps):
         wanted = _wanted(step)
-        if wanted:
+        if wanted and number not in done:
             return f"step {number}, {wanted}"
     return None
 
 
-def installs_python(spec: ImageSpec) -> bool:
-    """Whether any step brings Python packages."""
-    return any(map(is_python, spec.steps))
+def only_engine(step: Step) -> bool:
+    """Whether only an engine can carry out a step."""
+    return bool(_wanted(step))
+
+
+def installs_python(spec: ImageSpec, done: Collection[int] = ()) -> bool:
+    """Whether any step that is not done brings Python packages."""
+    return any(
+        is_python(step) for number, step in enumerate(spec.steps) if number not in done
+    )
 
 
 def _wanted(step: Step) -> str:
@@ -45,8 +58,6 @@ def _wanted(step: Step) -> str:
             return f"with_run({commands[0]!r})"
         case DockerfileStep(path):
             return f"the Dockerfile {path}"
-        case ProjectStep(path, install_project=True):
-            return f"with_project({path!r}, install_project=True)"
         case FilesStep(_, destination) if _is_open(destination):
             return f"with_files to {destination}"
         case _:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.base import Bases
+from aweigh.backends.assembler.beneath import read_lock, what_is_left
 from aweigh.backends.assembler.layers import scratch
 from aweigh.backends.assembler.needs import installs_python
-from aweigh.errors import RegistryError, SpecError
+from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.events import Warned
 from aweigh.image.resolve import ResolveRequest
 from aweigh.image.schedule import plan_build
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from aweigh.backends.assembler.base import BaseFacts
     from aweigh.backends.assembler.ports import Registry
+    from aweigh.backends.assembler.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.resolve import Resolver
@@ -37,6 +39,7 @@ class Pinner:
         registry: The registries of bases.
         resolver: Pins Python packages.
         memory: Remembers facts about bases.
+        wheelhouse: Builds local projects.
         cache_dir: Where layers of a base lie while they are read.
         listener: Hears when packages could not be pinned.
     """
@@ -47,12 +50,14 @@ class Pinner:
         registry: Registry,
         resolver: Resolver,
         memory: Memory,
+        wheelhouse: Wheelhouse,
         cache_dir: Path,
         listener: Listener,
     ) -> None:
         self._registry = registry
         self._resolver = resolver
         self._memory = memory
+        self._wheelhouse = wheelhouse
         self._directory = cache_dir / "assemble"
         self._listener = listener
 
@@ -60,7 +65,8 @@ class Pinner:
         """Return the request with a lock and the layers planned from it.
 
         A base that only the engine has, or whose Python is yet to be installed, says
-        nothing here: the request comes back as it is, and the engine resolves.
+        nothing here, and a local project may only build where it will run: then the
+        request comes back as it is, and the engine resolves.
 
         Raises:
             ResolveError: No set of versions fits, or an index gave no answer.
@@ -72,8 +78,9 @@ class Pinner:
         if base is None:
             return request
         try:
-            facts, layers = await self._look(request, base)
-        except (RegistryError, SpecError) as error:
+            facts, layers, below = await self._look(request, base)
+            snapshot = await self._wheelhouse.furnish(request, facts)
+        except (NeedsEngineError, RegistryError, SpecError) as error:
             self._listener(
                 Warned(
                     message=f"packages of {request.spec.name} are not pinned before "
@@ -83,6 +90,13 @@ class Pinner:
                 )
             )
             return request
+        return await self._planned(
+            replace(request, snapshot=snapshot), facts, layers, below
+        )
+
+    async def _planned(
+        self, request: BuildRequest, facts: BaseFacts, layers: int, below: str | None
+    ) -> BuildRequest:
         lock = await self._resolver.resolve(
             ResolveRequest(
                 spec=request.spec,
@@ -91,16 +105,25 @@ class Pinner:
                 python=facts.python,
                 manylinux=facts.libc,
                 upgrade=request.refresh,
+                beneath=below,
             )
         )
-        planned = plan_build(request.spec, lock, base_layers=layers)
+        left = lock
+        if request.prefix is not None and below is not None:
+            # What is there in another version is replaced: the engine can remove.
+            above = what_is_left(lock, request.prefix, below)
+            left = replace(lock, wheels=above.wheels)
+        planned = plan_build(request.spec, left, base_layers=layers)
         return replace(request, lock=lock, layers=planned)
 
     async def _look(
         self, request: BuildRequest, reference: Reference
-    ) -> tuple[BaseFacts, int]:
+    ) -> tuple[BaseFacts, int, str | None]:
+        below = None
         async with scratch(self._directory) as directory:
             bases = Bases(self._registry, self._memory, directory)
             base = await bases.find(reference, request.platform)
             facts = await bases.facts(base, request.snapshot.python)
-        return facts, len(base.manifest.layers)
+            if request.prefix is not None and request.prefix.environments:
+                below = await read_lock(self._registry, base)
+        return facts, len(base.manifest.layers), below

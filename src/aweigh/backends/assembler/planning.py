@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aweigh.backends.assembler.beneath import read_lock, what_is_left
 from aweigh.backends.assembler.bytecode import Compilers
 from aweigh.backends.assembler.files import files_layers, needs_links
 from aweigh.backends.assembler.fits import refuse_misfits
@@ -17,19 +18,24 @@ from aweigh.backends.assembler.recipes import (
     files_layer,
 )
 from aweigh.backends.assembler.stage import Stager, uv_platform
-from aweigh.image.plan import plan_layers
+from aweigh.errors import NeedsEngineError
 from aweigh.image.resolve import ResolveRequest
+from aweigh.image.schedule import plan_build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aweigh.backends.assembler.base import Base, BaseFacts, Bases
+    from aweigh.backends.assembler.files import FilesLayer
+    from aweigh.backends.assembler.keep import Keep
     from aweigh.backends.assembler.layers import Wanted
     from aweigh.backends.assembler.pack import Codec
     from aweigh.backends.assembler.ports import Registry
+    from aweigh.backends.assembler.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.lock import Lock
+    from aweigh.image.plan import PythonLayer
     from aweigh.image.resolve import Resolver
     from aweigh.oci import Reference
 
@@ -44,11 +50,19 @@ class ImagePlan:
         layers: What goes on the base, lowest first.
         cached: What the registry remembers.
         tag: The cache tag to move; None when there is nothing to find by it.
+        lock: What its Python layers install; None without any.
+        facts: What its wheels have to fit; None without any.
+        python: Its Python layers as they were planned: the first of ``layers``.
+        files: Its layers of files: the last of ``layers``.
     """
 
     layers: tuple[Wanted, ...]
     cached: CachedImage
     tag: Reference | None
+    lock: Lock | None = None
+    facts: BaseFacts | None = None
+    python: tuple[PythonLayer, ...] = ()
+    files: tuple[FilesLayer, ...] = ()
 
 
 class Planner:
@@ -59,6 +73,8 @@ class Planner:
         resolver: Pins Python packages.
         uv: The path of uv.
         environ: The environment it runs in.
+        wheelhouse: Builds local projects.
+        keep: What this machine knows of wheels.
         listener: Hears of what is odd.
         layer_cache: Whether a cache tag in the destination counts.
     """
@@ -70,6 +86,8 @@ class Planner:
         resolver: Resolver,
         uv: str,
         environ: dict[str, str],
+        wheelhouse: Wheelhouse,
+        keep: Keep,
         listener: Listener,
         layer_cache: bool,
     ) -> None:
@@ -77,9 +95,12 @@ class Planner:
         self._resolver = resolver
         self._uv = uv
         self._environ = environ
+        self._wheelhouse = wheelhouse
+        self._keep = keep
         self._listener = listener
         self._layer_cache = layer_cache
         self._compilers = Compilers(uv, environ)
+        self._default: str | None = None
 
     async def plan(
         self, request: BuildRequest, base: Base, bases: Bases, codec: Codec
@@ -88,40 +109,63 @@ class Planner:
 
         Raises:
             SpecError: The base cannot carry what is wanted.
+            NeedsEngineError: A package has to be built where it will run.
             ResolveError: No set of versions fits.
             RegistryError: A registry did not answer as it should.
         """
         links: Mapping[str, str] = {}
-        if needs_links(request.spec):
+        if needs_links(request.spec, request.done):
             links = await bases.links(base)
-        files = [
-            files_layer(layer, codec)
-            for layer in files_layers(request.spec, request.snapshot, base, links)
-        ]
-        if not installs_python(request.spec):
-            return ImagePlan(layers=tuple(files), cached=CachedImage(), tag=None)
+        copied = tuple(
+            files_layers(request.spec, request.snapshot, base, links, request.done)
+        )
+        if not installs_python(request.spec, request.done):
+            return ImagePlan(
+                layers=tuple(files_layer(layer, codec) for layer in copied),
+                cached=CachedImage(),
+                tag=None,
+                files=copied,
+            )
+        return await self._with_python(request, base, bases, codec, copied)
+
+    async def _with_python(
+        self,
+        request: BuildRequest,
+        base: Base,
+        bases: Bases,
+        codec: Codec,
+        copied: tuple[FilesLayer, ...],
+    ) -> ImagePlan:
         facts = await bases.facts(base, request.snapshot.python)
-        tag = request.reference.with_tag(cache_tag(facts.python, request.platform))
+        # Refused before anything is built, resolved or pushed.
+        uv_platform(request.platform, facts.libc)
+        snapshot = await self._wheelhouse.furnish(request, facts)
+        request = replace(request, snapshot=snapshot)
+        tag = request.reference.with_tag(_cache_tag(request, facts))
         cached = await self._cached(tag)
-        lock = await self._resolve(request, facts, cached)
-        refuse_misfits(lock.wheels, facts, request.platform)
+        below = await self._below(request, base)
+        lock = await self._resolve(request, facts, cached, below)
+        left = _left(request, lock, below)
+        refuse_misfits(left.wheels, facts, request.platform)
         recipe = PythonRecipe(
             stager=await self._stager(request, facts, lock),
             compiler=await self._compilers.find(facts.python),
             codec=codec,
+            keep=self._keep,
             listener=self._listener,
             seen=cached.bytecodes,
         )
-        planned = plan_layers(
-            lock,
-            base_layers=len(base.manifest.layers),
-            other_layers=len(files) + 1,
-        )
+        planned = plan_build(request.spec, left, base_layers=len(base.manifest.layers))
         python = map(recipe.layer, planned)
+        files = (files_layer(layer, codec) for layer in copied)
         return ImagePlan(
             layers=(*python, environment_layer(facts, lock, codec), *files),
             cached=cached,
             tag=tag if self._layer_cache else None,
+            lock=lock,
+            facts=facts,
+            python=planned,
+            files=copied,
         )
 
     async def _cached(self, tag: Reference) -> CachedImage:
@@ -129,8 +173,28 @@ class Planner:
             return CachedImage()
         return await read_cached(self._registry, tag, self._listener)
 
+    async def _below(self, request: BuildRequest, base: Base) -> str | None:
+        """Read the lock of a prefix that has packages.
+
+        Raises:
+            NeedsEngineError: Nobody wrote down what it has.
+        """
+        if request.prefix is None or not request.prefix.environments:
+            return None
+        below = await read_lock(self._registry, base)
+        if below is None:
+            raise NeedsEngineError(
+                f"{base.reference} has packages, and no lock that says which",
+                hint="use builder='auto', or builder='engine'",
+            )
+        return below
+
     async def _resolve(
-        self, request: BuildRequest, facts: BaseFacts, cached: CachedImage
+        self,
+        request: BuildRequest,
+        facts: BaseFacts,
+        cached: CachedImage,
+        below: str | None,
     ) -> Lock:
         return await self._resolver.resolve(
             ResolveRequest(
@@ -141,13 +205,16 @@ class Planner:
                 manylinux=facts.libc,
                 upgrade=request.refresh,
                 previous=None if request.refresh else cached.lock,
+                beneath=below,
             )
         )
 
     async def _stager(
         self, request: BuildRequest, facts: BaseFacts, lock: Lock
     ) -> Stager:
-        default = await default_index(self._uv, self._environ)
+        if self._default is None:
+            self._default = await default_index(self._uv, self._environ)
+        default = self._default
         indexes = Indexes(request.spec, lock, self._environ, default=default)
         return Stager(
             uv=self._uv,
@@ -157,3 +224,27 @@ class Planner:
             local={member.path: member for member in request.snapshot.members},
             index_of=indexes.of,
         )
+
+
+def _cache_tag(request: BuildRequest, facts: BaseFacts) -> str:
+    below = 0 if request.prefix is None else request.prefix.environments
+    return cache_tag(facts.python, request.platform, environments=below)
+
+
+def _left(request: BuildRequest, lock: Lock, below: str | None) -> Lock:
+    """Leave out what the image below has.
+
+    Raises:
+        NeedsEngineError: A package would have to be removed there.
+    """
+    if request.prefix is None or below is None:
+        return lock
+    above = what_is_left(lock, request.prefix, below)
+    if above.replaced:
+        names = ", ".join(f"{one.name} {one.version}" for one in above.replaced)
+        raise NeedsEngineError(
+            f"the steps after a run step want {names}, and before it that was another "
+            "version",
+            hint="pin it to one version in all steps, or use builder='auto'",
+        )
+    return replace(lock, wheels=above.wheels)

@@ -1,4 +1,4 @@
-"""What the files of a base's layers say: which Python, which libc, which links."""
+"""What the files of a base's layers say: which Python, libc, links, distributions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.compress import gunzip, unzstd
+from aweigh.backends.assembler.distributions import telling
 from aweigh.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ class Findings:
         programs: Python interpreters by absolute path, with their link's text.
         links: Links near the root, with their absolute targets.
         libc: ``glibc 2.36`` or ``musl 1.2``; empty while unknown.
+        metadata: What tells of distributions, by the place of the layer that has it.
     """
 
     programs: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     libc: str = ""
+    metadata: dict[str, list[str]] = field(default_factory=dict)
 
     def resolve(self, path: str) -> str:
         """Follow the links of a path, as far as they were seen."""
@@ -59,22 +62,31 @@ class Findings:
         return path
 
 
-def scan_layer(chunks: Iterable[bytes], findings: Findings) -> None:
+def scan_layer(chunks: Iterable[bytes], findings: Findings, *, place: int = 0) -> None:
     """Note what one layer holds.
+
+    Args:
+        chunks: The layer, compressed or not.
+        findings: What other layers hold; this one is added.
+        place: The layer's place in its base, counted from 0.
 
     Raises:
         DamagedError: It is no layer.
     """
     stream = _Stream(unpacked(iter(chunks), limit=_LAYER_LIMIT))
+    told: set[str] = set()
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only ever calls read()
             for entry in archive:
                 _note(archive, entry, findings)
+                if kept := telling(posixpath.normpath(entry.name.lstrip("/"))):
+                    told.add(kept)
     except (tarfile.TarError, EOFError) as error:
         raise DamagedError(
             f"a layer of the base is no tar archive ({error})",
             hint="pull and push the base again, or name another",
         ) from error
+    findings.metadata[str(place)] = sorted(told)
 
 
 def _note(archive: tarfile.TarFile, entry: tarfile.TarInfo, findings: Findings) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aweigh.backends.assembler.lockfile import write_lock
 from aweigh.backends.assembler.process import run_process
 from aweigh.backends.assembler.uvenv import scrubbed
-from aweigh.errors import BuildError, ChangedError, SpecError
+from aweigh.errors import BuildError, ChangedError, NeedsEngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,11 +41,11 @@ def uv_platform(platform: Platform, libc: str) -> str:
     """Name a platform as ``uv --python-platform`` does.
 
     Raises:
-        SpecError: uv has no name for it.
+        NeedsEngineError: uv has no name for it.
     """
     machine = _MACHINES.get(platform.architecture)
     if machine is None or platform.os != "linux" or platform.variant:
-        raise SpecError(
+        raise NeedsEngineError(
             f"images for {platform} cannot be assembled",
             hint="build with builder='engine'",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["scrubbed", "uv_environment"]
+__all__ = ["build_environment", "scrubbed", "uv_environment"]
 
 # Everything else of uv's would make one machine install other files than the next.
 _KEPT: Final = re.compile(
@@ -17,6 +17,19 @@ _KEPT: Final = re.compile(
     r"|NATIVE_TLS|OFFLINE|REQUEST_TIMEOUT|SYSTEM_CERTS|PYTHON_INSTALL_DIR)"
 )
 _DROPPED: Final = re.compile(r"(?:UV_|PYTHON|PIP_|VIRTUAL_ENV|CONDA_).*")
+# What programs need to start and to reach the network; a build sees nothing else.
+_OF_BUILDS: Final = re.compile(
+    r"PATH|HOME|USER|LOGNAME|TMPDIR|TEMP|TMP|SYSTEMROOT|NETRC|XDG_\w+|SSL_CERT_\w+"
+    r"|REQUESTS_CA_BUNDLE|(?i:(?:https?|all|no)_proxy)|PYTHON_KEYRING_BACKEND"
+)
+# Builds that ask for the time, for random order or for a language get these.
+_CONSTANT: Final = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "SOURCE_DATE_EPOCH": "315532800",
+    "TZ": "UTC",
+}
 _USERINFO: Final = re.compile(r"(://)[^/\s@]+@")
 
 
@@ -27,6 +40,15 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if _KEPT.fullmatch(name) or not _DROPPED.fullmatch(name)
     }
+
+
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a build backend may know of this machine."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if _KEPT.fullmatch(name) or _OF_BUILDS.fullmatch(name)
+    } | _CONSTANT
 
 
 def scrubbed(text: str) -> str:

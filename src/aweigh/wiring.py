@@ -1,0 +1,263 @@
+"""Backends, opened when something first needs them: the seam of the lazy imports.
+
+An answer from memory opens the local database and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aweigh.concurrency.opener import Opener
+from aweigh.errors import EngineError
+from aweigh.events import Warned
+from aweigh.image.choose import ChoosingBuilder, PinningBuilder
+from aweigh.image.make import ImageTools, uncut
+from aweigh.image.segments import prefix_of
+from aweigh.memory import ReadOnlyMemory
+from aweigh.oci.layout import LAYOUT_HOST
+from aweigh.settings import environment
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+    from aweigh.backends.assembler.ports import Registry
+    from aweigh.backends.engine import Engine
+    from aweigh.backends.layout import ImageLayout
+    from aweigh.backends.registry import RegistryClient
+    from aweigh.bundle.store import Store
+    from aweigh.events import Listener
+    from aweigh.image.build import Builder
+    from aweigh.image.checker import Checker
+    from aweigh.image.credential import CredentialSource
+    from aweigh.image.image import Location
+    from aweigh.image.preview import LayerExplainer
+    from aweigh.image.resolve import Resolver
+    from aweigh.image.segments import Prefix
+    from aweigh.image.spec import ImageSpec
+    from aweigh.memory import Memory
+    from aweigh.settings import Settings
+
+__all__ = ["Backends"]
+
+
+class Backends:
+    """Opens each backend once, when it is first needed, until the session ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        listener: Listener,
+        stack: AsyncExitStack,
+    ) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._listener = listener
+        self._stack = stack
+        self.registry = Opener(self._open_registry, stack)
+        self.engine = Opener(self._open_engine, stack)
+        self._stores: dict[str, Opener[Store]] = {}
+        self._told = False
+
+    @functools.cached_property
+    def credentials(self) -> CredentialSource:
+        """The credentials of registries, from Docker's and Podman's files."""
+        from aweigh.backends.credentials import DockerCredentials
+
+        return DockerCredentials(environment(), Path.home(), listener=self._listener)
+
+    @functools.cached_property
+    def layout(self) -> ImageLayout:
+        """The image layout on this machine."""
+        from aweigh.backends.layout import ImageLayout
+
+        return ImageLayout(self._settings.image_dir, listener=self._listener)
+
+    async def has_engine(self) -> bool:
+        """Tell whether a container engine answers; the first time, say if none does."""
+        try:
+            await (await self.engine()).ping()
+        except EngineError as error:
+            if not self._told:
+                self._listener(_no_engine(error, self._settings.image_dir))
+            self._told = True
+            return False
+        return True
+
+    async def checker(self, location: Location, /) -> Checker:
+        """Return the checker that asks this holder of images."""
+        if location == "layout":
+            from aweigh.backends.layout import LayoutChecker
+
+            return LayoutChecker(self.layout)
+        if location == "engine":
+            engine = await self.engine()
+            from aweigh.backends.engine import EngineChecker
+
+            return EngineChecker(engine)
+        registry = await self.registry()
+        from aweigh.backends.registry import RegistryChecker
+
+        return RegistryChecker(registry)
+
+    async def tools(self, location: Location, /) -> ImageTools:
+        """Return what a build needs."""
+        registry = await self.registry()
+        if location == "layout":
+            from aweigh.backends.layout import RoutedRegistry
+
+            routed = RoutedRegistry(LAYOUT_HOST, self.layout, registry)
+            return ImageTools(
+                builder=await self._pure_assembler(routed), manifests=routed
+            )
+        if location == "engine" or self._settings.builder == "engine":
+            builder = await self._engine_builder()
+        else:
+            builder = await self._assembler()
+        return ImageTools(
+            builder=builder,
+            manifests=registry,
+            referrers=registry,
+            cut=self._cut if location == "registry" else uncut,
+        )
+
+    def _cut(self, spec: ImageSpec) -> Prefix | None:
+        """Say which steps of a spec are to be an image of their own."""
+        from aweigh.backends.assembler import only_engine
+
+        builder = self._settings.builder
+        if builder == "engine":
+            return None
+        return prefix_of(spec, only_engine, has_engine=builder == "auto")
+
+    async def explainer(self, location: Location, /) -> LayerExplainer:
+        """Return what tells of the layers of images, and changes nothing."""
+        memory = ReadOnlyMemory(self._memory)
+        resolver = await self._resolver(memory)
+        registry: Registry = await self.registry()
+        builder = "engine" if location == "engine" else self._settings.builder
+        if location == "layout":
+            from aweigh.backends.layout import RoutedRegistry
+
+            registry = RoutedRegistry(LAYOUT_HOST, self.layout, registry)
+            builder = "assemble"
+        from aweigh.backends.assembler import Foresight, LayerPreviewer
+
+        foresight = Foresight(
+            registry=registry,
+            resolver=resolver,
+            memory=memory,
+            cache_dir=self._settings.cache_dir,
+            environ=environment(),
+            builder=builder,
+            cut=self._cut if location == "registry" else uncut,
+            layer_cache=self._settings.layer_cache,
+            compression=self._settings.compression,
+        )
+        return LayerPreviewer(registry, foresight)
+
+    async def _engine_builder(self) -> Builder:
+        registry = await self.registry()
+        engine = await self.engine()
+        resolver = await self._resolver()
+        from aweigh.backends.assembler import Pinner, Wheelhouse
+        from aweigh.backends.engine import EngineBuilder
+
+        builder = EngineBuilder(
+            engine,
+            credentials=self.credentials,
+            registry=registry,
+            listener=self._listener,
+        )
+        pinner = Pinner(
+            registry=registry,
+            resolver=resolver,
+            memory=self._memory,
+            wheelhouse=Wheelhouse(
+                environ=environment(), cache_dir=self._settings.cache_dir
+            ),
+            cache_dir=self._settings.cache_dir,
+            listener=self._listener,
+        )
+        return PinningBuilder(builder, pinner)
+
+    async def _pure_assembler(self, registry: Registry) -> Builder:
+        resolver = await self._resolver()
+        from aweigh.backends.assembler import AssembleBuilder
+
+        return AssembleBuilder(
+            registry=registry,
+            resolver=resolver,
+            memory=self._memory,
+            cache_dir=self._settings.cache_dir,
+            environ=environment(),
+            listener=self._listener,
+            concurrency=self._settings.concurrency,
+            layer_cache=self._settings.layer_cache,
+            compression=self._settings.compression,
+        )
+
+    async def _assembler(self) -> Builder:
+        assembler = await self._pure_assembler(await self.registry())
+        from aweigh.backends.assembler import needs_engine
+
+        if self._settings.builder == "assemble":
+            return assembler
+        return ChoosingBuilder(
+            assembler,
+            self._engine_builder,
+            lambda request: needs_engine(request.spec, request.done) is not None,
+            self._listener,
+        )
+
+    async def _resolver(self, memory: Memory | None = None) -> Resolver:
+        """Return what pins packages, its backends imported in a thread."""
+        for module in ("aweigh.backends.assembler", "aweigh.backends.resolver"):
+            await asyncio.to_thread(importlib.import_module, module)
+        from aweigh.backends.resolver import RememberingResolver, Uv, UvResolver
+
+        uv = Uv(environment())
+        memory = memory or self._memory
+        return RememberingResolver(UvResolver(uv), memory, time.time, uv)
+
+    async def store(self) -> Store:
+        """Return the store of the settings."""
+        return await self.store_at(self._settings.store_url)
+
+    async def store_at(self, url: str) -> Store:
+        """Return the store with this URL."""
+        if url not in self._stores:
+            opening = functools.partial(self._open_store, url)
+            self._stores[url] = Opener(opening, self._stack)
+        return await self._stores[url]()
+
+    def _open_registry(self) -> AbstractAsyncContextManager[RegistryClient]:
+        from aweigh.backends.registry import open_registry
+
+        return open_registry(
+            self.credentials,
+            insecure_registries=self._settings.insecure_registries,
+            listener=self._listener,
+        )
+
+    def _open_engine(self) -> AbstractAsyncContextManager[Engine]:
+        from aweigh.backends.engine import open_engine
+
+        return open_engine(self._settings.engine)
+
+    def _open_store(self, url: str) -> AbstractAsyncContextManager[Store]:
+        from aweigh.backends.objects import open_store
+
+        return open_store(url, listener=self._listener)
+
+
+def _no_engine(error: EngineError, layout: Path) -> Warned:
+    return Warned(
+        message=f"images stay in {layout}: {error}",
+        hint=f'{error.hint}; or set builder = "assemble" to do without one',
+    )
