@@ -35,7 +35,7 @@ a test below. `test_the_table_names_tests_that_exist` keeps the table true.
 30 no retries, no deadlines, no log     faults/test_registry_faults.py::test_row_21_three_tries_and_then_an_error
 31 tags instead of digests              image/test_ensure.py::test_absent_is_built_pushed_and_remembered
 32 another .dockerignore is digested    image/test_context.py::test_a_dockerfile_may_have_its_own_rules
-33 copied but not digested              image/test_project.py::test_local_projects_of_a_lock_must_be_wheels
+33 copied but not digested              image/test_project.py::test_local_projects_of_a_lock_come_along
 34 a signed URL that expires            none: each request is signed when it is made
 35 cleaning under other processes       test_35_cleaning_disturbs_nobody
 36 a lock held across an await          test_36_many_sessions_close_at_once

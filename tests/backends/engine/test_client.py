@@ -145,14 +145,19 @@ async def test_a_sign_of_life_is_not_waited_for_as_long(
     """Whether there is an engine at all is known soon, whatever its deadlines."""
     monkeypatch.setattr("aweigh.backends.engine.client._PING_SECONDS", 0.1)
 
+    hung_up = asyncio.Event()
+
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        hung_up.set()
 
-    server = await asyncio.start_unix_server(hang, tmp_path / "s")
-    async with server, open_engine(f"unix://{tmp_path}/s") as engine:
-        with pytest.raises(EngineUnavailableError, match=r"silent for 0\.1 s"):
-            await engine.ping()
+    async with await asyncio.start_unix_server(hang, tmp_path / "s"):
+        async with open_engine(f"unix://{tmp_path}/s") as engine:
+            with pytest.raises(EngineUnavailableError, match=r"silent for 0\.1 s"):
+                await engine.ping()
+        await hung_up.wait()
 
 
 async def test_a_stream_that_falls_silent_ends(tmp_path: Path) -> None:
