@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.backends.assembler.base import Base
+from aweigh.backends.assembler.bases.base import Base
+from aweigh.backends.assembler.bases.config import ImageConfig
 from aweigh.backends.assembler.beneath import read_lock, what_is_left
-from aweigh.backends.assembler.config import ImageConfig
 from aweigh.backends.registry import open_registry
 from aweigh.errors import NeedsEngineError
 from aweigh.events import silent

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from aweigh.backends.assembler import AssembleBuilder, needs_engine
-from aweigh.backends.assembler.bytecode import Compiler, Compilers
+from aweigh.backends.assembler.bytecode.bytecode import Compiler, Compilers
 from aweigh.backends.registry import open_registry
 from aweigh.errors import BuildError, ChangedError, RegistryError, SpecError
 from aweigh.events import BlobPushed, BuildLogged, BuildStepFinished, Warned, silent

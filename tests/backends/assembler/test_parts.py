@@ -14,26 +14,19 @@ from hypothesis import strategies as st
 from uv import find_uv_bin
 
 from aweigh.archive.member import Member
-from aweigh.backends.assembler.base import BaseFacts
-from aweigh.backends.assembler.config import ImageConfig
-from aweigh.backends.assembler.fits import refuse_misfits
-from aweigh.backends.assembler.indexes import Indexes, default_index
-from aweigh.backends.assembler.lockfile import write_lock
-from aweigh.backends.assembler.members import in_directories, staged_members
-from aweigh.backends.assembler.memo import cache_tag
-from aweigh.backends.assembler.pack import (
-    GZIP,
-    ZSTD,
-    Codec,
-    Compression,
-    choose_codec,
-    pack,
-)
-from aweigh.backends.assembler.probe import Findings, scan_layer
+from aweigh.backends.assembler.bases.base import BaseFacts
+from aweigh.backends.assembler.bases.config import ImageConfig
+from aweigh.backends.assembler.bases.fits import refuse_misfits
+from aweigh.backends.assembler.bases.probe import Findings, scan_layer
+from aweigh.backends.assembler.layers.members import in_directories, staged_members
+from aweigh.backends.assembler.layers.memo import cache_tag
+from aweigh.backends.assembler.layers.pack import GZIP, ZSTD, Codec, choose_codec, pack
 from aweigh.backends.assembler.process import run_process
-from aweigh.backends.assembler.records import Row, read_record, write_record
-from aweigh.backends.assembler.stage import uv_platform
 from aweigh.backends.assembler.uvenv import scrubbed, uv_environment
+from aweigh.backends.assembler.wheels.indexes import Indexes, default_index
+from aweigh.backends.assembler.wheels.lockfile import write_lock
+from aweigh.backends.assembler.wheels.records import Row, read_record, write_record
+from aweigh.backends.assembler.wheels.stage import uv_platform
 from aweigh.errors import (
     DamagedError,
     InvalidManifestError,
@@ -44,7 +37,7 @@ from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Descriptor, Digest, Manifest, Platform
 from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
-from aweigh.settings import environment
+from aweigh.settings import Compression, environment
 from tests.backends.assembler.support import AMD64, ARM64, tar
 
 FACTS = BaseFacts(

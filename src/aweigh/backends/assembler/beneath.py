@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-from aweigh.backends.assembler.environment import LOCK_PATH
-from aweigh.backends.assembler.probe import unpacked
+from aweigh.backends.assembler.bases.probe import unpacked
+from aweigh.backends.assembler.layers.environment import LOCK_PATH
 from aweigh.errors import DamagedError
 from aweigh.image.lock import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aweigh.backends.assembler.base import Base
+    from aweigh.backends.assembler.bases.base import Base
     from aweigh.backends.assembler.ports import Blobs
     from aweigh.image.lock import Lock, LockedWheel
     from aweigh.image.segments import Prefix

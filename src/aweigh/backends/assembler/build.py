@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 import uv
 
-from aweigh.backends.assembler.base import Bases
+from aweigh.backends.assembler.bases.base import Bases
 from aweigh.backends.assembler.image import configured
-from aweigh.backends.assembler.keep import Keep
-from aweigh.backends.assembler.layers import LayerWriter, Limits, scratch
-from aweigh.backends.assembler.memo import (
+from aweigh.backends.assembler.layers.memo import (
     KEY_ANNOTATION,
     LayerMemo,
 )
+from aweigh.backends.assembler.layers.pack import choose_codec
+from aweigh.backends.assembler.layers.writer import LayerWriter, Limits
 from aweigh.backends.assembler.needs import needs_engine
-from aweigh.backends.assembler.pack import choose_codec
 from aweigh.backends.assembler.planning import Planner
+from aweigh.backends.assembler.scratch import scratch
 from aweigh.backends.assembler.uvenv import uv_environment
-from aweigh.backends.assembler.wheelhouse import Wheelhouse
+from aweigh.backends.assembler.wheels.keep import Keep
+from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
 from aweigh.errors import AweighError, SpecError
 from aweigh.events import BuildFinished, BuildStarted, silent
 from aweigh.image.build import Built
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from aweigh.backends.assembler.base import Base
-    from aweigh.backends.assembler.layers import Wanted
-    from aweigh.backends.assembler.memo import StoredLayer
+    from aweigh.backends.assembler.bases.base import Base
+    from aweigh.backends.assembler.layers.memo import StoredLayer
+    from aweigh.backends.assembler.layers.writer import Wanted
     from aweigh.backends.assembler.planning import ImagePlan
     from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener

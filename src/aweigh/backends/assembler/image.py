@@ -17,7 +17,7 @@ from aweigh.image.steps import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from aweigh.backends.assembler.config import ImageConfig
+    from aweigh.backends.assembler.bases.config import ImageConfig
     from aweigh.image.spec import ImageSpec
 
 __all__ = ["configured"]

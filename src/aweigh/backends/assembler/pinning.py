@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from aweigh.backends.assembler.base import Bases
+from aweigh.backends.assembler.bases.base import Bases
 from aweigh.backends.assembler.beneath import read_lock, what_is_left
-from aweigh.backends.assembler.layers import scratch
 from aweigh.backends.assembler.needs import installs_python
+from aweigh.backends.assembler.scratch import scratch
 from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.events import Warned
 from aweigh.image.resolve import ResolveRequest
@@ -18,9 +18,9 @@ from aweigh.oci import Platform
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aweigh.backends.assembler.base import BaseFacts
+    from aweigh.backends.assembler.bases.base import BaseFacts
     from aweigh.backends.assembler.ports import Registry
-    from aweigh.backends.assembler.wheelhouse import Wheelhouse
+    from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.resolve import Resolver

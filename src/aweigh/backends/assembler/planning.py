@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aweigh.backends.assembler.bases.fits import refuse_misfits
 from aweigh.backends.assembler.beneath import read_lock, what_is_left
-from aweigh.backends.assembler.bytecode import Compilers
-from aweigh.backends.assembler.files import files_layers, needs_links
-from aweigh.backends.assembler.fits import refuse_misfits
-from aweigh.backends.assembler.indexes import Indexes, default_index
-from aweigh.backends.assembler.memo import CachedImage, cache_tag, read_cached
-from aweigh.backends.assembler.needs import installs_python
-from aweigh.backends.assembler.recipes import (
+from aweigh.backends.assembler.bytecode.bytecode import Compilers
+from aweigh.backends.assembler.layers.files import files_layers, needs_links
+from aweigh.backends.assembler.layers.memo import CachedImage, cache_tag, read_cached
+from aweigh.backends.assembler.layers.recipes import (
     PythonRecipe,
     environment_layer,
     files_layer,
 )
-from aweigh.backends.assembler.stage import Stager, uv_platform
+from aweigh.backends.assembler.needs import installs_python
+from aweigh.backends.assembler.wheels.indexes import Indexes, default_index
+from aweigh.backends.assembler.wheels.stage import Stager, uv_platform
 from aweigh.errors import NeedsEngineError
 from aweigh.image.resolve import ResolveRequest
 from aweigh.image.schedule import plan_build
@@ -25,13 +25,13 @@ from aweigh.image.schedule import plan_build
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aweigh.backends.assembler.base import Base, BaseFacts, Bases
-    from aweigh.backends.assembler.files import FilesLayer
-    from aweigh.backends.assembler.keep import Keep
-    from aweigh.backends.assembler.layers import Wanted
-    from aweigh.backends.assembler.pack import Codec
+    from aweigh.backends.assembler.bases.base import Base, BaseFacts, Bases
+    from aweigh.backends.assembler.layers.files import FilesLayer
+    from aweigh.backends.assembler.layers.pack import Codec
+    from aweigh.backends.assembler.layers.writer import Wanted
     from aweigh.backends.assembler.ports import Registry
-    from aweigh.backends.assembler.wheelhouse import Wheelhouse
+    from aweigh.backends.assembler.wheels.keep import Keep
+    from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.lock import Lock

@@ -1,0 +1,1 @@
+"""Bytecode of wheels, compiled once."""

@@ -1,0 +1,1 @@
+"""Layers: of what, under which key, made and pushed."""

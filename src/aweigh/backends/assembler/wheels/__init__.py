@@ -1,0 +1,1 @@
+"""Wheels: found, built, unpacked, kept."""
