@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from aweigh.backends.assembler.layers.memo import CachedImage, read_cached
+from aweigh.backends.assembler.layers.memo import CachedImage, cache_tag, read_cached
 from aweigh.backends.assembler.layers.previous import preferred
 from aweigh.errors import InvalidManifestError, RegistryUnavailableError
 from aweigh.events import BuildStepFinished, Warned
 from aweigh.image.spec import ImageSpec
-from aweigh.oci import Descriptor, Digest, Manifest, Reference, describe
+from aweigh.oci import Descriptor, Digest, Manifest, Platform, Reference, describe
 from aweigh.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from aweigh.testing import DictMemory, answers
 from tests.backends.assembler.conftest import Yard
@@ -381,3 +381,10 @@ def test_what_is_no_lock_is_refused(text: str) -> None:
     """Whoever asks decides what that means."""
     with pytest.raises(InvalidManifestError, match="its lock"):
         preferred(text)
+
+
+def test_cache_tags_are_tags() -> None:
+    """One per Python and platform."""
+    assert cache_tag("3.11", Platform.parse("linux/arm/v7")) == (
+        "aw-cache-3.11-linux-arm-v7"
+    )
