@@ -25,7 +25,6 @@ from aweigh.settings import environment
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.backends.engine import Engine
     from aweigh.backends.layout import ImageLayout
     from aweigh.backends.registry import RegistryClient
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from aweigh.image.credential import CredentialSource
     from aweigh.image.image import Location
     from aweigh.image.preview import LayerExplainer
+    from aweigh.image.registry import Registry
     from aweigh.image.resolve import Resolver
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec

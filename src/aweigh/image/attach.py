@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aweigh.errors import AweighError, RegistryError
 from aweigh.events import Warned
-from aweigh.image.publish import Manifests
+from aweigh.image.registry import Manifests
 from aweigh.image.sbom import describe_contents
 from aweigh.oci import Index
 from aweigh.oci.artifact import EMPTY, EMPTY_CONTENT

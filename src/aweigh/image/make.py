@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aweigh.image.checker import Checker
     from aweigh.image.image import Location
     from aweigh.image.job import Job
-    from aweigh.image.publish import Manifests
+    from aweigh.image.registry import Manifests
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Descriptor, Digest, Platform, Reference

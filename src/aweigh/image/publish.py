@@ -8,7 +8,7 @@ platforms at the same time, the one whose write was lost sees it and writes agai
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aweigh.errors import RegistryError
 from aweigh.oci import Index, Manifest, describe
@@ -17,33 +17,12 @@ from aweigh.oci.manifest import OCI_INDEX, OCI_MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aweigh.image.registry import Manifests
     from aweigh.oci import Descriptor, Digest, Platform, Reference
 
-__all__ = ["Manifests", "platform_entries", "publish", "publish_entries"]
+__all__ = ["platform_entries", "publish", "publish_entries"]
 
 _ATTEMPTS = 5
-
-
-class Manifests(Protocol):
-    """The manifests of registries, as the distribution API offers them."""
-
-    async def head_manifest(
-        self, reference: Reference, /, *, deadline: float | None = None
-    ) -> Descriptor | None:
-        """Say what a reference points at, or None when it is not there."""
-        ...
-
-    async def get_manifest(
-        self, reference: Reference, /
-    ) -> tuple[Manifest | Index, Descriptor, bytes] | None:
-        """Return a verified document, or None when it is not there."""
-        ...
-
-    async def put_manifest(
-        self, reference: Reference, content: bytes, media_type: str, /
-    ) -> Descriptor:
-        """Put a document under a tag or digest."""
-        ...
 
 
 async def publish(

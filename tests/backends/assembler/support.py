@@ -214,3 +214,16 @@ def request_of(
         labels=labels or {},
         refresh=refresh,
     )
+
+
+def wheel(filename: str, *, step: int = 0) -> LockedWheel:
+    """Lock a file of this name."""
+    return LockedWheel(
+        name="a",
+        version="1.0",
+        filename=filename,
+        url=f"https://files.test/{filename}",
+        digest=Digest.of(b"a"),
+        size=None,
+        step=step,
+    )

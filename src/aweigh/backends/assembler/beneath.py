@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aweigh.backends.assembler.bases.base import Base
-    from aweigh.backends.assembler.ports import Blobs
     from aweigh.image.lock import Lock, LockedWheel
+    from aweigh.image.registry import Blobs
     from aweigh.image.segments import Prefix
 
 __all__ = ["Above", "read_lock", "what_is_left"]

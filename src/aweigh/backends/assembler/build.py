@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.layers.memo import StoredLayer
     from aweigh.backends.assembler.layers.writer import Wanted
     from aweigh.backends.assembler.planning import ImagePlan
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
+    from aweigh.image.registry import Registry
     from aweigh.image.resolve import Resolver
     from aweigh.memory import Memory
     from aweigh.oci import Descriptor, Reference

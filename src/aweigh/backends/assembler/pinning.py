@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aweigh.backends.assembler.bases.base import BaseFacts
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
+    from aweigh.image.registry import Registry
     from aweigh.image.resolve import Resolver
     from aweigh.memory import Memory
     from aweigh.oci import Reference

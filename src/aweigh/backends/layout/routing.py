@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from aweigh.image.registry import Registry
     from aweigh.oci import Descriptor, Digest, Index, Manifest, Reference
 
-__all__ = ["Place", "RoutedRegistry"]
-
-
-class Place(Protocol):
-    """Holds manifests and blobs: a registry client, or a layout."""
-
-    async def head_manifest(
-        self, reference: Reference, /, *, deadline: float | None = None
-    ) -> Descriptor | None:
-        """Say what a reference points at, or None when it is not there."""
-        ...
-
-    async def get_manifest(
-        self, reference: Reference, /
-    ) -> tuple[Manifest | Index, Descriptor, bytes] | None:
-        """Return a verified document, or None when it is not there."""
-        ...
-
-    async def put_manifest(
-        self, reference: Reference, content: bytes, media_type: str, /
-    ) -> Descriptor:
-        """Put a document under a tag or digest."""
-        ...
-
-    async def has_blob(self, reference: Reference, digest: Digest, /) -> bool:
-        """Tell whether a blob is there."""
-        ...
-
-    async def read_blob(
-        self, reference: Reference, descriptor: Descriptor, /, *, limit: int = ...
-    ) -> bytes:
-        """Return a small blob, verified."""
-        ...
-
-    def stream_blob(
-        self, reference: Reference, descriptor: Descriptor, /
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield a blob in pieces; the end verifies it."""
-        ...
-
-    async def mount_blob(
-        self, reference: Reference, descriptor: Descriptor, mount_from: str, /
-    ) -> bool:
-        """Hold a blob of another repository without moving bytes."""
-        ...
-
-    async def push_blob(
-        self,
-        reference: Reference,
-        descriptor: Descriptor,
-        source: bytes | Path,
-        /,
-        *,
-        mount_from: str | None = None,
-        name: str = "",
-    ) -> bool:
-        """Hold a blob; return whether bytes moved."""
-        ...
+__all__ = ["RoutedRegistry"]
 
 
 class RoutedRegistry:
@@ -79,12 +23,12 @@ class RoutedRegistry:
         registries: Hold all others.
     """
 
-    def __init__(self, host: str, layout: Place, registries: Place) -> None:
+    def __init__(self, host: str, layout: Registry, registries: Registry) -> None:
         self._host = host
         self._layout = layout
         self._registries = registries
 
-    def _of(self, reference: Reference) -> Place:
+    def _of(self, reference: Reference) -> Registry:
         return self._layout if reference.registry == self._host else self._registries
 
     async def head_manifest(

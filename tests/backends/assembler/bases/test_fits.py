@@ -10,28 +10,13 @@ from aweigh.errors import (
     NeedsEngineError,
     SpecError,
 )
-from aweigh.image.lock import LockedWheel
-from aweigh.oci import Digest
-from tests.backends.assembler.support import AMD64, ARM64
+from tests.backends.assembler.support import AMD64, ARM64, wheel
 
 FACTS = BaseFacts(
     python="3.11", interpreter="/usr/bin/python3.11", libc="manylinux_2_36"
 )
 
 MUSL = BaseFacts(python="3.11", interpreter="/usr/bin/python3", libc="musllinux_1_2")
-
-
-def wheel(filename: str, *, step: int = 0) -> LockedWheel:
-    """Lock a file of this name."""
-    return LockedWheel(
-        name="a",
-        version="1.0",
-        filename=filename,
-        url=f"https://files.test/{filename}",
-        digest=Digest.of(b"a"),
-        size=None,
-        step=step,
-    )
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,10 @@ from uv import find_uv_bin
 
 from aweigh.backends.assembler.wheels.indexes import Indexes, default_index
 from aweigh.backends.assembler.wheels.lockfile import write_lock
-from aweigh.image.lock import Lock, LockedWheel
+from aweigh.image.lock import Lock
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest
-from tests.backends.assembler.support import AMD64
-
-
-def wheel(filename: str, *, step: int = 0) -> LockedWheel:
-    """Lock a file of this name."""
-    return LockedWheel(
-        name="a",
-        version="1.0",
-        filename=filename,
-        url=f"https://files.test/{filename}",
-        digest=Digest.of(b"a"),
-        size=None,
-        step=step,
-    )
+from tests.backends.assembler.support import AMD64, wheel
 
 
 def test_indexes_are_those_of_lock_step_and_environment() -> None:

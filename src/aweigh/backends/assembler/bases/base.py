@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from aweigh.backends.assembler.ports import Registry
+    from aweigh.image.registry import Registry
     from aweigh.memory import Memory
     from aweigh.oci import Descriptor, Platform, Reference
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aweigh.backends.assembler.layers.pack import Codec
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
+    from aweigh.image.registry import Registry
     from aweigh.memory import Memory
     from aweigh.oci import Platform, Reference
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.bases.base import Base
     from aweigh.backends.assembler.layers.memo import LayerMemo
     from aweigh.backends.assembler.layers.pack import Packed
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Listener
+    from aweigh.image.registry import Registry
     from aweigh.oci import Descriptor, Digest, Reference
 
 __all__ = ["Candidate", "LayerWriter", "Limits", "Wanted"]

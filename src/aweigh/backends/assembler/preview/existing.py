@@ -14,8 +14,8 @@ from aweigh.oci import Digest, Manifest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.image.preview import LayerKind
+    from aweigh.image.registry import Registry
     from aweigh.oci import Descriptor, Platform, Reference
 
 __all__ = ["describe_existing"]

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.events import Event
     from aweigh.image.build import BuildRequest
     from aweigh.image.job import Job
+    from aweigh.image.registry import Registry
     from aweigh.image.resolve import Resolver
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec

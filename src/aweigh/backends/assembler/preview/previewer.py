@@ -11,9 +11,9 @@ from aweigh.errors import AweighError, RegistryError, ResolveError, SpecError
 from aweigh.image.preview import PlatformPlan
 
 if TYPE_CHECKING:
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.backends.assembler.preview.foresight import Foresight
     from aweigh.image.job import Job
+    from aweigh.image.registry import Registry
     from aweigh.oci import Digest, Platform, Reference
 
 __all__ = ["LayerPreviewer"]

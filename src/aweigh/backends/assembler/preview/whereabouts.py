@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.layers.memo import CachedImage, StoredLayer
     from aweigh.backends.assembler.layers.pack import Codec
     from aweigh.backends.assembler.layers.writer import Wanted
-    from aweigh.backends.assembler.ports import Registry
     from aweigh.image.preview import Place
+    from aweigh.image.registry import Registry
     from aweigh.memory import Memory
     from aweigh.oci import Descriptor, Digest
 

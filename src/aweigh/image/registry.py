@@ -1,18 +1,38 @@
-"""What the assembler needs of a registry."""
+"""What is asked of whoever holds images: registries, or a layout on this machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aweigh.image.publish import Manifests
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from aweigh.oci import Descriptor, Digest, Reference
+    from aweigh.oci import Descriptor, Digest, Index, Manifest, Reference
 
-__all__ = ["Blobs", "Registry"]
+__all__ = ["Blobs", "Manifests", "Registry"]
+
+
+class Manifests(Protocol):
+    """The manifests of registries, as the distribution API offers them."""
+
+    async def head_manifest(
+        self, reference: Reference, /, *, deadline: float | None = None
+    ) -> Descriptor | None:
+        """Say what a reference points at, or None when it is not there."""
+        ...
+
+    async def get_manifest(
+        self, reference: Reference, /
+    ) -> tuple[Manifest | Index, Descriptor, bytes] | None:
+        """Return a verified document, or None when it is not there."""
+        ...
+
+    async def put_manifest(
+        self, reference: Reference, content: bytes, media_type: str, /
+    ) -> Descriptor:
+        """Put a document under a tag or digest."""
+        ...
 
 
 class Blobs(Protocol):
