@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["gzip_chunks"]
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_BEST: Final = 9
+# Level 9 takes 3.6 times as long to make it 0.7 % smaller (sources and bytecode).
+_GOOD: Final = 6
 # igzip's own scale: 2 of 3.
 _FAST: Final = 2
 
@@ -41,7 +42,7 @@ def gzip_chunks(
 
 
 def _deflate(frame: bytes) -> bytes:
-    deflate = zlib.compressobj(_BEST, zlib.DEFLATED, _GZIP)
+    deflate = zlib.compressobj(_GOOD, zlib.DEFLATED, _GZIP)
     return deflate.compress(frame) + deflate.flush()
 
 
