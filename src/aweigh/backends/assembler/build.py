@@ -96,7 +96,7 @@ class AssembleBuilder:
             uv=uv.find_uv_bin(),
             environ=uv_environment(environ),
             wheelhouse=Wheelhouse(environ=environ, cache_dir=cache_dir),
-            keep=Keep(cache_dir / "wheels"),
+            keep=Keep(cache_dir / "bytecode"),
             listener=listener,
             layer_cache=layer_cache == "registry",
         )

@@ -15,7 +15,7 @@ from aweigh.backends.assembler.wheels.records import Row, read_record
 from aweigh.errors import BuildError, ChangedError, NeedsEngineError
 from aweigh.image.snapshot import Snapshot
 from aweigh.image.spec import ImageSpec
-from aweigh.oci import Reference
+from aweigh.oci import Digest, Reference
 from aweigh.settings import environment
 from tests.backends.assembler.support import AMD64, ARM64, request_of
 from tests.image.trees import make_tree
@@ -212,6 +212,21 @@ async def test_the_oldest_wheels_go(
     await bench.furnish(SPEC.with_packages("./mine"))
     assert bench.builds == 3
     assert len(list((bench.root / "one" / "wheels").iterdir())) == 2
+
+
+def test_what_is_not_ours_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgetting old wheels leaves alone whatever else lies beside them."""
+    monkeypatch.setattr(stores, "_KEPT", 0)
+    other = tmp_path / "store" / "ab" / "cd"
+    other.mkdir(parents=True)
+    (tmp_path / "new").mkdir()
+    wheel = tmp_path / "new" / "a-1-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    stores.WheelStore(tmp_path / "store").keep(Digest.of(b"key"), wheel)
+    assert list((tmp_path / "store").iterdir()) == [other.parent]
+    assert other.is_dir()
 
 
 async def test_wheelhouses_may_build_the_same_at_once(bench: Bench) -> None:

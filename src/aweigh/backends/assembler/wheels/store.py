@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["WheelStore"]
 
 _KEPT: Final = 64
+_KEY_LETTERS: Final = 64
 
 
 class WheelStore:
@@ -70,8 +71,13 @@ class WheelStore:
 
     def _forget_old(self) -> None:
         used = {}
-        for entry in self._directory.iterdir():
+        for entry in filter(_is_entry, self._directory.iterdir()):
             with contextlib.suppress(OSError):
                 used[entry] = entry.stat().st_mtime
         for entry in sorted(used, key=used.__getitem__, reverse=True)[_KEPT:]:
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether a name is a key: what else lies there is not ours."""
+    return len(path.name) == _KEY_LETTERS
