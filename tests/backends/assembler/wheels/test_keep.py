@@ -65,3 +65,16 @@ def test_reading_renews(tmp_path: Path) -> None:
     os.utime(place, (1, 1))
     keep.read("aa1")
     assert time.time() - place.stat().st_mtime < 60
+
+
+def test_a_directory_that_others_may_write_keeps_nothing(tmp_path: Path) -> None:
+    """What somebody slips in would get into images."""
+    keep = Keep(tmp_path / "cache" / "keep")
+    write(keep, tmp_path / "new", "aa1")
+    assert keep.read("aa1") is not None
+    (tmp_path / "cache").chmod(0o777)
+    assert keep.read("aa1") is None
+    assert write(keep, tmp_path / "new", "aa2") == tmp_path / "new" / "aa2"
+    (tmp_path / "cache").chmod(0o755)
+    assert keep.read("aa1") is not None
+    assert keep.read("aa2") is None

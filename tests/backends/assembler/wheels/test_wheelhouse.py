@@ -229,6 +229,29 @@ def test_what_is_not_ours_stays(
     assert other.is_dir()
 
 
+@pytest.mark.parametrize("spoiled", ["parent", "own", "a file"])
+async def test_a_directory_that_others_may_write_is_not_used(
+    bench: Bench, spoiled: str
+) -> None:
+    """Nobody can slip a wheel into an image; a build costs its time each session."""
+    cache = bench.root / "one"
+    (cache / "wheels").mkdir(parents=True)
+    if spoiled == "a file":
+        (cache / "wheels").rmdir()
+        (cache / "wheels").write_bytes(b"")
+    else:
+        (cache if spoiled == "parent" else cache / "wheels").chmod(0o777)
+    spec = SPEC.with_packages("./mine")
+    request = request_of(spec, bench.root, Reference.parse("r.test/app:1"))
+    house = bench.house()
+    wheel = wheel_of(await house.furnish(request, FACTS))
+    assert wheel.exists()
+    assert wheel_of(await house.furnish(request, FACTS)) == wheel
+    assert bench.builds == 1
+    assert cache not in wheel.parents
+    assert spoiled == "a file" or not list((cache / "wheels").iterdir())
+
+
 async def test_wheelhouses_may_build_the_same_at_once(bench: Bench) -> None:
     """Both get the wheel; it is kept once."""
     spec = SPEC.with_packages("./mine")

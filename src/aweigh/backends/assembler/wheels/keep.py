@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aweigh.backends.assembler.private import is_private
 from aweigh.oci import Digest
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Keep:
     """Entries by key, in one directory; everything here blocks on the disk.
 
     Several processes may use one directory. A disk that is full or not ours to write
-    keeps nothing, and that is no error.
+    keeps nothing, nor does a directory that others may write, and that is no error.
 
     Args:
         directory: Where; made when something is kept.
@@ -69,6 +70,8 @@ class Keep:
     def read(self, key: str) -> list[Kept] | None:
         """Return the files of an entry, or None when there is none that is whole."""
         place = self._place(key)
+        if not is_private(self._directory):
+            return None
         try:
             head, _, body = (place / _LIST).read_bytes().partition(b"\n")
             if head.decode("ascii") != hashlib.sha256(body).hexdigest():
@@ -103,6 +106,8 @@ class Keep:
             written: A directory on the same file system, with files 0, 1, ...
             files: The name, size and digest of each.
         """
+        if not is_private(self._directory):
+            return written
         rows = [[name, size, digest.hex] for name, size, digest in files]
         body = json.dumps(rows).encode()
         head = hashlib.sha256(body).hexdigest().encode()
