@@ -56,6 +56,8 @@ bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_localdb
 	$(BIN)/python -m benchmarks.bench_warm
 	$(BIN)/python -m benchmarks.bench_bundle
+	$(BIN)/python -m benchmarks.bench_layers --sets science --runs 3 --prune
+	$(BIN)/python -m benchmarks.bench_layers --report benchmarks/.envs/layers.jsonl
 
 .PHONY: clean
 clean: ## Stop the services and remove what was built
