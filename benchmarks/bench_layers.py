@@ -38,7 +38,7 @@ from benchmarks.layers.plot import plot
 from benchmarks.layers.report import report
 from benchmarks.layers.rounds import PHASES, Bench, Round, import_times, installer
 from benchmarks.layers.sets import SETS, SIDES
-from benchmarks.measure import machine
+from benchmarks.measure import chosen, machine
 from tests.services import find_services
 
 if TYPE_CHECKING:
@@ -105,25 +105,15 @@ def one_round(
         current.clean()
 
 
-def _names(known: dict[str, Any]) -> Any:
-    def read(text: str) -> list[str]:
-        names = [name for name in known if name in text.split(",")]
-        if len(names) != len(set(text.split(","))):
-            raise argparse.ArgumentTypeError(f"choose from {','.join(known)}")
-        return names
-
-    return read
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--runs", type=int, default=5, help="rounds of each set")
-    add("--sets", type=_names(SETS), default=["torch", "science"])
-    add("--phases", type=_names(PHASES), default=list(PHASES))
-    add("--sides", type=_names(SIDES), default=list(SIDES))
+    add("--sets", type=chosen(SETS), default=["torch", "science"])
+    add("--phases", type=chosen(PHASES), default=list(PHASES))
+    add("--sides", type=chosen(SIDES), default=list(SIDES))
     add("--imports", type=int, default=5, help="imports of each image; 0 for none")
     add("--quick", action="store_true", help="the small set, one round")
     add(

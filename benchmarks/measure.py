@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import re
 import statistics
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["alternate", "environ", "machine", "process_seconds", "table"]
+__all__ = [
+    "alternate",
+    "chosen",
+    "environ",
+    "machine",
+    "peak_mib",
+    "process_seconds",
+    "table",
+]
 
 
 def environ(**changes: str) -> dict[str, str]:
@@ -44,6 +55,25 @@ def process_seconds(command: Sequence[str], env: Mapping[str, str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, env=env, check=True, capture_output=True)
     return time.perf_counter() - started
+
+
+def chosen(known: Mapping[str, object]) -> Callable[[str], list[str]]:
+    """Return a type of command line arguments: some of these names, in their order."""
+
+    def read(text: str) -> list[str]:
+        names = [name for name in known if name in text.split(",")]
+        if len(names) != len(set(text.split(","))):
+            raise argparse.ArgumentTypeError(f"choose from {','.join(known)}")
+        return names
+
+    return read
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process ever had."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    match = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def machine() -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aweigh import ImageSpec, open_session
 from aweigh.events import BuildStarted, BuildStepStarted
+from benchmarks.measure import peak_mib
 
 if TYPE_CHECKING:
     from aweigh.events import Event
@@ -61,13 +60,6 @@ async def ensure(want: dict[str, Any]) -> dict[str, Any]:
         "origin": image.origin,
         "planning": clock.planning(),
     }
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process ever had."""
-    status = Path("/proc/self/status").read_text("utf-8")
-    match = re.search(r"VmHWM:\s*(\d+) kB", status)
-    return int(match[1]) / 1024 if match else 0.0
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ import uv
 from benchmarks.layers.engine import context
 from benchmarks.layers.registry import Watch, forget, inspect
 from benchmarks.layers.sets import SETS, Want, dockerfile
-from benchmarks.layers.watched import run_watched
 from benchmarks.measure import environ
+from benchmarks.watched import run_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -231,7 +231,48 @@ def test_killed_put_leaves_nothing_visible(tmp_path: Path) -> None:
             assert await store.put("bundles/a/pack.tar.zst", b"whole", size=5)
             assert await read(store, "bundles/a/pack.tar.zst") == b"whole"
 
+    assert len(_files(url)) == 1
     asyncio.run(look())
+    assert [path.name for path in _files(url)] == ["pack.tar.zst"]
+
+
+async def test_what_others_write_is_not_swept(tmp_path: Path) -> None:
+    """A second store in the same directory leaves alone what the first one writes."""
+    url = (tmp_path / "store").as_uri()
+    reached = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"one "
+        reached.set()
+        await go_on.wait()
+        yield b"two"
+
+    async with open_store(url, listener=silent) as store:
+        putting = asyncio.create_task(store.put("object", slow(), size=None))
+        await reached.wait()
+        async with open_store(url, listener=silent) as other:
+            assert await other.put("another", b"1", size=1)
+        go_on.set()
+        assert await putting
+        assert await read(store, "object") == b"one two"
+    assert len(_files(url)) == 2
+
+
+async def test_file_systems_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no links, objects are renamed into place, once all the same."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    async with open_store((tmp_path / "s").as_uri(), listener=silent) as store:
+        assert await store.put("a/b", pieces(2), size=None)
+        assert not await store.put("a/b", pieces(1), size=None)
+        assert await store.head("a/b") == 2 * MIB
+        assert await store.head("a") is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hypothesis import strategies as st
+
+from aweigh.archive.compress import unzstd
 from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.listing import decode
+from aweigh.bundle.pack import open_manifest
 from aweigh.bundle.recall import BundlePolicy
 from aweigh.bundle.store import Store
 from aweigh.bundle.upload import BundleUploader
@@ -37,6 +42,33 @@ def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: os.fsencode(entry.path)))
 
 
+NAMES = st.sampled_from(
+    ["a", "b", "ab", "a.py", "a-b", "m", "\u00e9", "\udcff", "A", "a\nb", "x" * 300]
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+
+
+def _made(drawn: dict[str, tuple[str, bytes]]) -> tuple[Entry, ...]:
+    entries = []
+    for path, (kind, content) in drawn.items():
+        if any(other.startswith(f"{path}/") for other in drawn):
+            continue
+        match kind:
+            case "l":
+                entries.append(symlink(path, os.fsdecode(content) or "t"))
+            case "d":
+                entries.append(folder(path))
+            case _:
+                entries.append(file(path, content, executable=kind == "x"))
+    return in_order(entries)
+
+
+CONTENT = st.binary(max_size=4).map(lambda raw: raw.replace(b"\0", b"0"))
+TREES = st.dictionaries(
+    PATHS, st.tuples(st.sampled_from("fxld"), CONTENT), max_size=6
+).map(_made)
+
+
 def write_tree(root: Path) -> Path:
     """Write a tree with one of everything that a bundle keeps."""
     (root / "pkg" / "empty").mkdir(parents=True)
@@ -62,6 +94,22 @@ def contents(root: Path) -> dict[str, object]:
             found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
     found.pop(".aweigh-bundle", None)
     return found
+
+
+def objects_of(store: MemoryStore, bundle: Bundle) -> tuple[list[str], str]:
+    """Return the names of a bundle's objects: its packs, in order, and the manifest."""
+    name = f"bundles/{bundle.digest.hex}/manifest"
+    manifest = open_manifest(store.objects[name], bundle.digest, name=name)
+    return [pack.name for pack in manifest.packs], name
+
+
+def entries_of(store: MemoryStore, bundle: Bundle) -> list[Entry]:
+    """Read what a store's bundle lists."""
+    entries: list[Entry] = []
+    for name in objects_of(store, bundle)[0]:
+        raw = b"".join(unzstd([store.objects[name]], limit=1 << 30))
+        entries += decode(raw[8 : 8 + int.from_bytes(raw[:8], "big")])
+    return entries
 
 
 class DictMemory:

@@ -7,20 +7,19 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aweigh.archive.compress import zstd_chunks
-from aweigh.archive.member import Member
-from aweigh.archive.tar import tar_chunks
 from aweigh.backends.objects import open_store
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
 from aweigh.bundle.fetch import fetch
-from aweigh.bundle.manifest import bundle_digest
-from aweigh.bundle.pack import manifest_object, members
+from aweigh.bundle.listing import encode
+from aweigh.bundle.manifest import Manifest, Pack, bundle_digest
+from aweigh.bundle.pack import manifest_object
 from aweigh.errors import (
     AweighError,
     BundleNotFoundError,
@@ -32,7 +31,14 @@ from aweigh.events import silent
 from aweigh.oci.digest import Digest
 from aweigh.testing.store import MemoryStore
 from aweigh.tree.entry import Entry
-from tests.bundle.helpers import Bench, contents, file, in_order, symlink, write_tree
+from tests.bundle.helpers import (
+    Bench,
+    contents,
+    file,
+    objects_of,
+    symlink,
+    write_tree,
+)
 
 if TYPE_CHECKING:
     from tests.services import Services
@@ -175,7 +181,7 @@ def flipped(at: float) -> Damage:
     return damage
 
 
-@pytest.mark.parametrize("name", ["manifest", "pack.tar.zst"])
+@pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -189,11 +195,12 @@ def flipped(at: float) -> Damage:
     ],
 )
 async def test_damaged_objects_are_refused(
-    held: tuple[MemoryStore, Bundle], tmp_path: Path, name: str, damage: Damage
+    held: tuple[MemoryStore, Bundle], tmp_path: Path, which: int, damage: Damage
 ) -> None:
     """Flipped, cut, empty or foreign: the object is named and nothing is left."""
     store, bundle = held
-    name = f"bundles/{bundle.digest.hex}/{name}"
+    [pack], manifest = objects_of(store, bundle)
+    name = (pack, manifest)[which]
     store.objects[name] = damage(store.objects[name]) or b""
     with pytest.raises(DamagedError, match=name):
         await get(store, bundle, tmp_path / "out")
@@ -207,7 +214,8 @@ async def test_manifest_of_another_bundle_names_both_digests(
     """A valid manifest under the wrong name is damage; both digests are told."""
     store, bundle = held
     entries = (file("a", b"a"),)
-    store.objects[f"bundles/{bundle.digest.hex}/manifest"] = manifest_object(entries)
+    stored = manifest_object(Manifest.of(entries))
+    store.objects[f"bundles/{bundle.digest.hex}/manifest"] = stored
     with pytest.raises(DamagedError) as caught:
         await get(store, bundle, tmp_path / "out")
     assert str(bundle.digest) in str(caught.value)
@@ -219,72 +227,101 @@ async def test_missing_pack_is_damage(
 ) -> None:
     """A manifest without its pack says which object is missing."""
     store, bundle = held
-    del store.objects[f"bundles/{bundle.digest.hex}/pack.tar.zst"]
-    with pytest.raises(DamagedError, match=r"pack\.tar\.zst .*missing"):
+    [pack], _ = objects_of(store, bundle)
+    del store.objects[pack]
+    with pytest.raises(DamagedError, match=f"{pack} .*missing"):
         await get(store, bundle, tmp_path / "out")
 
 
-def forged(store: MemoryStore, entries: tuple[Entry, ...], pack: bytes) -> Digest:
-    """Put a bundle whose manifest is right and whose pack is not from it."""
-    digest = bundle_digest(entries)
-    store.objects[f"bundles/{digest.hex}/manifest"] = manifest_object(entries)
-    store.objects[f"bundles/{digest.hex}/pack.tar.zst"] = b"".join(
-        zstd_chunks([pack], level=1)
+def raw(entries: Sequence[Entry], content: bytes = b"") -> bytes:
+    """Write what is compressed into a pack."""
+    listing = encode(entries)
+    return len(listing).to_bytes(8, "big") + listing + content
+
+
+Packs = Sequence[tuple[Sequence[Entry], bytes]]
+
+
+def forged(store: MemoryStore, packs: Packs) -> Digest:
+    """Put a bundle whose manifest is right and whose packs are what they are."""
+    manifest = Manifest(
+        tuple(
+            Pack(Digest.of(encode(entries)), len(entries), sum(e.size for e in entries))
+            for entries, _ in packs
+        )
     )
+    digest = Digest.of(manifest.encode())
+    for pack, (_, body) in zip(manifest.packs, packs, strict=True):
+        store.objects[pack.name] = b"".join(zstd_chunks([body], level=1))
+    store.objects[f"bundles/{digest.hex}/manifest"] = manifest_object(manifest)
     return digest
 
 
-def tar(*packed: Member) -> bytes:
-    """Build a tar of these members."""
-    return b"".join(tar_chunks(packed))
-
-
-def member(path: str, content: bytes = b"evil") -> Member:
-    """Build a file to pack."""
-    return Member(path=path, kind="file", size=len(content), source=content)
+def honest(*entries: Entry, content: bytes = b"") -> tuple[Sequence[Entry], bytes]:
+    """Return a pack that is what its listing says, as far as that goes."""
+    return entries, raw(entries, content)
 
 
 GOOD = (file("a", b"good"),)
-ESCAPE = tar(member("x")).replace(b"x\0\0\0\0\0\0\0\0\0\0", b"../../evil\0", 1)
 
 
 @pytest.mark.parametrize(
-    ("entries", "pack"),
+    "packs",
     [
-        (GOOD, tar(member("a"))),
-        (GOOD, tar(member("a", b"good"), member("b"))),
-        (GOOD, tar(member("b", b"good"))),
-        (GOOD, tar()),
-        (GOOD, tar(member("a", b"good" * (8 << 20)))),
-        (GOOD, ESCAPE),
-        (GOOD, tar(Member(path="a", kind="symlink", target="/etc/passwd"))),
-        ((symlink("a", "../../outside"),), tar()),
-        ((symlink("a", "/etc"),), tar()),
-        (in_order([symlink("a", "."), symlink("b", "a/..")]), tar()),
-        ((file(".aweigh-bundle", b"x"),), tar(member(".aweigh-bundle", b"x"))),
+        [(GOOD, raw(GOOD, b"evil"))],
+        [(GOOD, raw(GOOD, b"goo"))],
+        [(GOOD, raw(GOOD, b"good!"))],
+        [(GOOD, raw(GOOD, b"good" * (8 << 20)))],
+        [(GOOD, raw((file("b", b"good"),), b"good"))],
+        [(GOOD, raw((), b""))],
+        [(GOOD, (1 << 40).to_bytes(8, "big") + bytes(100))],
+        [(GOOD, b"\0\0")],
+        [honest(file("../../evil", b"x"), content=b"x")],
+        [honest(file("/tmp/evil", b"x"), content=b"x")],
+        [honest(file("a/../../evil", b"x"), content=b"x")],
+        [honest(symlink("a", "../../outside"))],
+        [honest(symlink("a", "/etc"))],
+        [honest(symlink("a", "."), symlink("b", "a/.."))],
+        [honest(symlink("a", ".")), honest(symlink("b", "a/.."))],
+        [honest(symlink("a", "/tmp")), honest(file("a/x", b"x"), content=b"x")],
+        [honest(file("a/x", b"x"), content=b"x"), honest(symlink("a", "b"))],
+        [honest(file("a", b"x"), content=b"x"), honest(file("a", b"y"), content=b"y")],
+        [honest(file("b"), file("a"))],
+        [honest(file(".aweigh-bundle", b"x"), content=b"x")],
     ],
 )
-async def test_hostile_bundles_are_refused(
-    tmp_path: Path, entries: tuple[Entry, ...], pack: bytes
-) -> None:
+async def test_hostile_bundles_are_refused(tmp_path: Path, packs: Packs) -> None:
     """A right manifest does not make a wrong pack right, nor an escape a tree."""
-    if entries[0].kind == "symlink":
-        pack = tar(*members(entries))
     store = MemoryStore()
-    digest = forged(store, entries, pack)
+    digest = forged(store, packs)
     with pytest.raises(DamagedError):
         await fetch(store, digest, tmp_path / "out", listener=silent)
     names = {path.name for path in files_below(tmp_path)}
     assert not {name for name in names if not name.endswith(".lock")}
 
 
+async def test_manifests_that_lie_about_packs_are_refused(tmp_path: Path) -> None:
+    """A pack with another count or size than the manifest says is not unpacked."""
+    store = MemoryStore()
+    listing = Digest.of(encode(GOOD))
+    for pack in (Pack(listing, 2, 4), Pack(listing, 1, 5)):
+        manifest = Manifest((pack,))
+        digest = Digest.of(manifest.encode())
+        store.objects[f"bundles/{digest.hex}/manifest"] = manifest_object(manifest)
+        body = b"".join(zstd_chunks([raw(GOOD, b"good")], level=1))
+        store.objects[pack.name] = body
+        with pytest.raises(DamagedError, match="what the manifest says"):
+            await fetch(store, digest, tmp_path / "out", listener=silent)
+
+
 async def test_bombs_are_bounded(tmp_path: Path) -> None:
     """A pack that unpacks to far more than its manifest says is cut short."""
     store = MemoryStore()
-    digest = forged(store, GOOD, bytes(64 << 20))
+    digest = forged(store, [(GOOD, raw(GOOD) + bytes(64 << 20))])
     with pytest.raises(DamagedError):
         await fetch(store, digest, tmp_path / "out", listener=silent)
-    store.objects[f"bundles/{digest.hex}/pack.tar.zst"] = os.urandom(1 << 20)
+    [name] = [name for name in store.objects if name.startswith("packs/")]
+    store.objects[name] = os.urandom(2 << 20)
     with pytest.raises(DamagedError, match="more than"):
         await fetch(store, digest, tmp_path / "out", listener=silent)
 
@@ -370,9 +407,10 @@ async def main():
             get = store.get
             async def slow(name):
                 async for piece in get(name):
-                    for start in range(0, len(piece), 16):
+                    step = 16 if len(piece) < 9999 else 1 << 14
+                    for start in range(0, len(piece), step):
                         await asyncio.sleep(0.02)
-                        yield piece[start:start + 16]
+                        yield piece[start:start + step]
             store.get = slow
         await fetch(store, uri.digest, Path(sys.argv[2]), listener=silent)
 asyncio.run(main())
@@ -430,6 +468,53 @@ async def test_killed_fetch_is_cleaned_up_by_the_next(
         await fetch(store, bundle.digest, out, listener=silent)
     assert contents(out) == contents(root)
     assert not left_beside(out)
+
+
+async def left_behind(root: Path, out: Path, store: str) -> tuple[Bundle, list[str]]:
+    """Kill a fetch when some packs have come, and name those."""
+    async with open_store(store, listener=silent) as opened:
+        bundle = await Bench(store=opened).upload(root)
+    child = start(bundle.uri, str(out), "slow")
+    until = time.monotonic() + 30
+    while not (come := list(out.parent.glob(f".{out.name}.aweigh-*/packs/*"))) or all(
+        path.suffix for path in come
+    ):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    come = list(out.parent.glob(f".{out.name}.aweigh-*/packs/*"))
+    return bundle, [path.name for path in come if not path.suffix]
+
+
+@pytest.mark.parametrize("then", ["go on", "damaged"])
+async def test_killed_fetch_is_taken_up_again(tmp_path: Path, then: str) -> None:
+    """The next fetch downloads only what is missing, and trusts nothing it finds."""
+    root = tmp_path / "code"
+    root.mkdir()
+    (root / "a").write_text("small")
+    for number in range(4):
+        (root / f"f{number}").write_bytes(os.urandom(300 << 10))
+    url = (tmp_path / "s").as_uri()
+    bundle, come = await left_behind(root, tmp_path / "out", url)
+    if then == "damaged":
+        [kept] = tmp_path.glob(f".out.aweigh-*/packs/{come[0]}")
+        kept.write_bytes(b"damaged")
+    asked: list[str] = []
+    async with open_store(url, listener=silent) as store:
+
+        class Counting(MemoryStore):
+            async def get(self, name: str, /) -> AsyncGenerator[bytes, None]:
+                asked.append(name)
+                async for piece in store.get(name):
+                    yield piece
+
+        counting = Counting(url)
+        path = await fetch(counting, bundle.digest, tmp_path / "out", listener=silent)
+    assert contents(path) == contents(root)
+    again = {f"packs/{name}" for name in come} & set(asked)
+    assert bool(again) == (then == "damaged")
+    assert not left_beside(path)
 
 
 async def test_live_staging_is_left_alone(tmp_path: Path) -> None:

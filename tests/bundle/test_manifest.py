@@ -1,46 +1,26 @@
-"""The canonical manifest: one encoding per tree, and no other is read."""
+"""The canonical manifest: one per tree, and packs that an edit leaves alone."""
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aweigh.bundle.manifest import bundle_digest, decode, encode
+from aweigh.bundle.manifest import (
+    ALONE,
+    LARGEST,
+    SMALLEST,
+    Manifest,
+    bundle_digest,
+    cut,
+)
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
 from aweigh.tree.entry import Entry, Kind
-from tests.bundle.helpers import file, folder, in_order, symlink
-
-NAMES = st.sampled_from(
-    ["a", "b", "ab", "a.py", "a-b", "m", "\u00e9", "\udcff", "A", "a\nb", "x" * 300]
-)
-PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
-
-
-def _made(drawn: dict[str, tuple[str, bytes]]) -> tuple[Entry, ...]:
-    entries = []
-    for path, (kind, content) in drawn.items():
-        if any(other.startswith(f"{path}/") for other in drawn):
-            continue
-        match kind:
-            case "l":
-                entries.append(symlink(path, os.fsdecode(content) or "t"))
-            case "d":
-                entries.append(folder(path))
-            case _:
-                entries.append(file(path, content, executable=kind == "x"))
-    return in_order(entries)
-
-
-CONTENT = st.binary(max_size=4).map(lambda raw: raw.replace(b"\0", b"0"))
-TREES = st.dictionaries(
-    PATHS, st.tuples(st.sampled_from("fxld"), CONTENT), max_size=6
-).map(_made)
+from tests.bundle.helpers import TREES, file, symlink
 
 
 def model(entries: tuple[Entry, ...]) -> frozenset[tuple[object, ...]]:
@@ -63,68 +43,98 @@ def test_digests_are_equal_exactly_when_trees_are(
 @given(TREES)
 def test_decode_reads_what_encode_wrote(entries: tuple[Entry, ...]) -> None:
     """A manifest survives the round trip, and its digest is that of its bytes."""
-    encoded = encode(entries)
-    assert decode(encoded) == entries
-    assert bundle_digest(entries) == Digest(hashlib.sha256(encoded).hexdigest())
-
-
-@given(TREES, st.data())
-def test_decode_accepts_only_what_encode_writes(
-    entries: tuple[Entry, ...], data: st.DataObject
-) -> None:
-    """A changed manifest is refused, unless it is the canonical one of another tree."""
-    encoded = bytearray(encode(entries))
-    at = data.draw(st.integers(0, len(encoded) - 1))
-    encoded[at] ^= data.draw(st.integers(1, 255))
-    try:
-        found = decode(bytes(encoded))
-    except DamagedError:
-        return
-    assert encode(found) == bytes(encoded)
+    manifest = Manifest.of(entries)
+    encoded = manifest.encode()
+    assert Manifest.decode(encoded) == manifest
+    assert bundle_digest(entries) == Digest.of(encoded)
+    assert manifest.size == sum(entry.size for entry in entries)
 
 
 @given(TREES, st.data())
 def test_a_cut_manifest_is_refused(
     entries: tuple[Entry, ...], data: st.DataObject
 ) -> None:
-    """No beginning of a manifest is a manifest."""
-    encoded = encode(entries)
-    cut = data.draw(st.integers(0, len(encoded) - 1))
+    """No beginning of a manifest is a manifest, nor is one with something behind."""
+    encoded = Manifest.of(entries).encode()
+    size = data.draw(st.integers(0, len(encoded) - 1))
     with pytest.raises(DamagedError, match="cut short"):
-        decode(encoded[:cut])
+        Manifest.decode(encoded[:size])
+    with pytest.raises(DamagedError, match="bytes follow"):
+        Manifest.decode(encoded + b"x")
 
 
-def _raw(*entries: tuple[bytes, bytes, bytes]) -> bytes:
-    encoded = b"aweigh bundle manifest 1\n" + len(entries).to_bytes(8, "big")
-    for kind, path, rest in entries:
-        encoded += kind + len(path).to_bytes(4, "big") + path + rest
-    return encoded
+def test_foreign_manifests_are_refused() -> None:
+    """Another version, or a pack that is there twice, is none of ours."""
+    manifest = Manifest.of([file("a")])
+    with pytest.raises(DamagedError, match="this version"):
+        Manifest.decode(manifest.encode().replace(b"manifest 2", b"manifest 1"))
+    with pytest.raises(DamagedError, match="twice"):
+        Manifest.decode(Manifest(manifest.packs * 2).encode())
 
 
-@pytest.mark.parametrize(
-    ("encoded", "reason"),
-    [
-        (_raw((b"d", b"b", b""), (b"d", b"a", b"")), "out of order"),
-        (_raw((b"d", b"a", b""), (b"d", b"a", b"")), "out of order"),
-        (_raw((b"d", b"../a", b"")), "not a plain path"),
-        (_raw((b"d", b"a/./b", b"")), "not a plain path"),
-        (_raw((b"d", b"a//b", b"")), "not a plain path"),
-        (_raw((b"d", b"/etc", b"")), "not a relative path"),
-        (_raw((b"d", b"a\0b", b"")), "not a relative path"),
-        (_raw((b"d", b"", b"")), "is empty"),
-        (_raw((b"d", b"a" * 70_000, b"")), "too long"),
-        (_raw((b"l", b"a", b"\0\0\0\1x"), (b"d", b"a/b", b"")), "no directory"),
-        (_raw((b"l", b"a", b"\0\0\0\0")), "odd symlink"),
-        (_raw((b"l", b"a", b"\0\0\0\1\0")), "odd symlink"),
-        (_raw((b"p", b"a", b"")), "unknown kind"),
-        (_raw((b"d", b"a", b"")) + b"x", "bytes follow"),
-        (b"aweigh bundle manifest 2\n" + bytes(8), "this version"),
-    ],
-)
-def test_hostile_manifests_are_refused(encoded: bytes, reason: str) -> None:
-    """Each way to be unsafe or not canonical has its message."""
-    with pytest.raises(DamagedError, match=reason):
-        decode(encoded)
+def sized(path: str, size: int) -> Entry:
+    """Make a file's entry of any size."""
+    return Entry(path, Kind.FILE, False, size, Digest.of(path.encode()))
+
+
+def code(files: int, size: int = 4096) -> list[Entry]:
+    """List files of about one size, 100 in each directory."""
+    return [
+        sized(f"d{n // 100:04}/f{n:06}", size + n * 7919 % 101) for n in range(files)
+    ]
+
+
+def test_packs_have_a_fitting_size() -> None:
+    """All entries are in one pack each, small packs are between the limits."""
+    entries = code(5000)
+    found = list(cut(entries))
+    assert [entry for inside in found for entry in inside] == entries
+    sizes = [sum(entry.size for entry in inside) for inside in found]
+    assert max(sizes) <= LARGEST
+    assert min(sizes[:-1]) >= SMALLEST * 0.7
+    assert 90 << 10 < sum(sizes) / len(sizes) < 200 << 10
+
+
+def test_large_files_are_alone() -> None:
+    """A large file is a pack of its own, and small ones do not travel with it."""
+    entries = [file("a"), sized("b", ALONE), sized("c", 1 << 40), file("d")]
+    assert list(cut(entries)) == [[entry] for entry in entries]
+
+
+def test_long_names_count() -> None:
+    """A pack of empty files with long names has a listing of bounded length."""
+    entries = [sized(f"{'x' * 4000}{n:06}", 0) for n in range(2000)]
+    assert max(map(len, cut(entries))) < LARGEST / 4000
+
+
+@given(st.integers(0, 1999), st.sampled_from(["edit", "grow", "add", "drop", "chmod"]))
+def test_an_edit_changes_few_packs(at: int, how: str) -> None:
+    """Wherever and however one file changes, almost all packs stay what they are."""
+    entries = code(2000)
+    before = {pack.listing for pack in Manifest.of(entries).packs}
+    one = entries[at]
+    match how:
+        case "edit":
+            entries[at] = replace(one, digest=Digest.of(b"other"))
+        case "grow":
+            entries[at] = replace(one, size=one.size + 20_000)
+        case "add":
+            entries.insert(at + 1, sized(f"{one.path}x", 5000))
+        case "drop":
+            del entries[at]
+        case _:
+            entries[at] = replace(one, executable=True)
+    after = {pack.listing for pack in Manifest.of(entries).packs}
+    changed = len(after - before)
+    assert changed <= (1 if how in {"edit", "chmod"} else 8)
+
+
+def test_an_edit_of_ten_thousand_files_is_small() -> None:
+    """Pack, listing and manifest together stay below 256 KiB, incompressible too."""
+    entries = code(10_000)
+    manifest = Manifest.of(entries)
+    largest = max(pack.size + 80 * pack.count for pack in manifest.packs)
+    assert largest + len(manifest.encode()) < 256 << 10
 
 
 @pytest.mark.parametrize(

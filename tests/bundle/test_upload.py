@@ -2,17 +2,21 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aweigh.bundle.bundle import BundleUri, Origin
-from aweigh.bundle.pack import Packing, open_manifest
+from aweigh.backends.objects import open_store
+from aweigh.bundle.bundle import Origin
+from aweigh.bundle.fetch import fetch
+from aweigh.bundle.pack import Packing
 from aweigh.bundle.recall import BundlePolicy
 from aweigh.errors import (
     ChangedError,
@@ -27,12 +31,20 @@ from aweigh.events import (
     TreeScanned,
     UploadProgressed,
     Warned,
+    silent,
 )
 from aweigh.memory import Table
+from aweigh.oci.digest import Digest
 from aweigh.testing.store import MemoryStore
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
-from tests.bundle.helpers import Bench, write_tree
+from tests.bundle.helpers import (
+    Bench,
+    contents,
+    entries_of,
+    objects_of,
+    write_tree,
+)
 
 
 @pytest.fixture
@@ -46,11 +58,11 @@ async def test_first_upload_puts_pack_then_manifest(tree: Path) -> None:
     store = MemoryStore()
     bench = Bench(store=store)
     bundle = await bench.upload(tree)
-    uri = BundleUri.parse(bundle.uri)
-    assert list(store.objects) == [uri.pack, uri.manifest]
+    [pack], manifest = objects_of(store, bundle)
+    assert list(store.objects) == [pack, manifest]
     assert bundle.origin is Origin.UPLOADED
     assert bundle.uploaded_bytes == sum(map(len, store.objects.values()))
-    entries = open_manifest(store.objects[uri.manifest], uri.digest, name="m")
+    entries = entries_of(store, bundle)
     assert bundle.files == len(entries) == 6
     assert bundle.size == sum(entry.size for entry in entries)
     assert str(bundle) == f"memory://test/bundles/{bundle.digest.hex}"
@@ -70,6 +82,143 @@ async def test_events_tell_the_story(tree: Path) -> None:
     assert isinstance(last, UploadProgressed)
     assert last.done == last.total == bundle.size
     assert isinstance(bench.events[-1], BundleUploaded)
+
+
+def many(root: Path, files: int = 400) -> Path:
+    """Write a tree of many packs, whose files do not compress."""
+    for number in range(files):
+        folder = root / f"d{number // 50}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:04}").write_bytes(os.urandom(4000))
+    return root
+
+
+async def test_an_edit_sends_its_pack_and_asks_for_no_other(tmp_path: Path) -> None:
+    """Right after an upload, only what is new is asked for and sent."""
+    store = MemoryStore()
+    bench = Bench(store=store)
+    root = many(tmp_path / "code")
+    first = await bench.upload(root)
+    assert len(objects_of(store, first)[0]) > 8
+    heads, puts = store.requests["head"], store.requests["put"]
+    (root / "d3" / "0160").write_bytes(os.urandom(4004))
+    second = await bench.upload(root)
+    assert second.origin is Origin.UPLOADED
+    assert second.uploaded_bytes < 256 << 10
+    assert store.requests["put"] == puts + 2
+    assert store.requests["head"] == heads + 3
+    away = await fetch(store, second.digest, tmp_path / "out", listener=silent)
+    assert contents(away) == contents(root)
+
+
+@pytest.mark.parametrize("whose", ["another machine", "after an hour", "emptied"])
+async def test_an_edit_asks_for_everything_when_that_is_unknown(
+    tmp_path: Path, whose: str
+) -> None:
+    """What was not asked for lately, or may be gone, is asked for and put back."""
+    store = MemoryStore()
+    bench = Bench(store=store)
+    root = many(tmp_path / "code")
+    first = await bench.upload(root)
+    packs, manifest = objects_of(store, first)
+    (root / "d3" / "0160").write_bytes(b"edited")
+    match whose:
+        case "another machine":
+            bench.memory.rows.clear()
+        case "after an hour":
+            bench.now += 3601
+        case _:
+            del store.objects[manifest]
+    del store.objects[packs[-1]]
+    second = await bench.upload(root)
+    assert packs[-1] in objects_of(store, second)[0]
+    away = await fetch(store, second.digest, tmp_path / "out", listener=silent)
+    assert contents(away) == contents(root)
+
+
+async def test_remembered_packs_grow_no_younger(tmp_path: Path) -> None:
+    """Edit by edit, the store is asked for everything once an hour all the same."""
+    store = MemoryStore()
+    bench = Bench(store=store)
+    root = many(tmp_path / "code", files=200)
+    packs = objects_of(store, await bench.upload(root))[0]
+    del store.objects[packs[-1]]
+    for number in range(3):
+        bench.now += 1500
+        (root / "d0" / "0000").write_text(str(number))
+        bundle = await bench.upload(root)
+    assert packs[-1] in store.objects
+    away = await fetch(store, bundle.digest, tmp_path / "out", listener=silent)
+    assert contents(away) == contents(root)
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from aweigh.backends.objects import open_store
+from tests.bundle.helpers import Bench
+async def main():
+    async with open_store(sys.argv[1], listener=lambda event: None) as store:
+        print("go", flush=True)
+        await Bench(store=store).upload(Path(sys.argv[2]))
+asyncio.run(main())
+"""
+
+
+async def test_killed_uploads_leave_nothing_for_ever(tmp_path: Path) -> None:
+    """Kill -9 at many moments: no bundle is there in part, the next run cleans up."""
+    root = many(tmp_path / "code", files=600)
+    (root / "large").write_bytes(os.urandom(20 << 20))
+    url = (tmp_path / "store").as_uri()
+    for number in range(8):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KILLED, url, str(root), stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        await child.stdout.readline()
+        await asyncio.sleep(number * 0.04)
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+        manifests = list((tmp_path / "store").glob("bundles/*/manifest"))
+        async with open_store(url, listener=silent) as store:
+            for found in manifests:
+                digest = Digest(found.parent.name)
+                await fetch(store, digest, tmp_path / digest.hex, listener=silent)
+        (root / "d0" / "0000").write_text(str(number))
+    async with open_store(url, listener=silent) as store:
+        bundle = await Bench(store=store).upload(root)
+        path = await fetch(store, bundle.digest, tmp_path / "out", listener=silent)
+    assert contents(path) == contents(root)
+    left = [found.name for found in (tmp_path / "store").iterdir()]
+    assert sorted(left) == ["bundles", "packs"]
+
+
+async def test_two_bundles_share_packs(tmp_path: Path) -> None:
+    """Another directory with almost the same files sends almost nothing."""
+    store = MemoryStore()
+    root = many(tmp_path / "code")
+    first = await Bench(store=store).upload(root)
+    shutil.copytree(root, tmp_path / "copy")
+    (tmp_path / "copy" / "d7" / "more").write_text("more")
+    second = await Bench(store=store).upload(tmp_path / "copy")
+    assert second.uploaded_bytes < first.uploaded_bytes / 4
+
+
+async def test_large_files_are_streamed(tmp_path: Path) -> None:
+    """Files of every size arrive, and progress ends at the sum of them."""
+    root = tmp_path / "code"
+    root.mkdir()
+    for size in (0, 1, 200 << 10, 300 << 10, 5 << 20, 9 << 20):
+        (root / f"f{size}").write_bytes(os.urandom(size))
+    store = MemoryStore()
+    bench = Bench(store=store)
+    bundle = await bench.upload(root)
+    done = [event.done for event in bench.told(UploadProgressed)]  # type: ignore[attr-defined]
+    assert done == sorted(done)
+    assert done[-1] == bundle.size
+    away = await fetch(store, bundle.digest, tmp_path / "out", listener=silent)
+    assert contents(away) == contents(root)
 
 
 async def test_fresh_row_answers_without_the_store(tree: Path) -> None:
@@ -99,16 +248,17 @@ async def test_stale_row_is_renewed_by_the_store(tree: Path) -> None:
     assert store.requests["put"] == puts
 
 
-@pytest.mark.parametrize("name", ["manifest", "pack.tar.zst"])
+@pytest.mark.parametrize("which", [0, 1])
 async def test_object_deleted_behind_the_row_is_put_again(
-    tree: Path, name: str
+    tree: Path, which: int
 ) -> None:
     """A stale row does not vouch for what the store says is gone."""
     store = MemoryStore()
     bench = Bench(store=store)
     bundle = await bench.upload(tree)
     before = dict(store.objects)
-    store.objects.pop(f"bundles/{bundle.digest.hex}/{name}")
+    [pack], manifest = objects_of(store, bundle)
+    store.objects.pop((pack, manifest)[which])
     bench.now += 3601
     again = await bench.upload(tree)
     assert again.origin is Origin.UPLOADED
@@ -189,6 +339,20 @@ async def test_expired_and_future_rows_are_asked_about(tree: Path) -> None:
     bench.now -= 86400
     assert (await bench.upload(tree)).origin is Origin.RECALLED
     assert store.requests["head"] > heads
+
+
+async def test_a_wrong_remembered_digest_names_nothing(tree: Path) -> None:
+    """A tree whose digest is remembered wrongly is read again, not put under it."""
+    store = MemoryStore()
+    bench = Bench(store=store)
+    bundle = await bench.upload(tree)
+    for key, row in bench.memory.rows.items():
+        if key[0] is Table.TREES:
+            wrong = bytes(32) + row.value[32:]
+            bench.memory.rows[key] = replace(row, value=wrong)
+    again = await bench.upload(tree)
+    assert again.uri == bundle.uri
+    assert len(store.objects) == 2
 
 
 async def test_damaged_rows_are_misses(tree: Path) -> None:
@@ -340,10 +504,8 @@ async def test_file_edited_before_packing_is_noticed(tree: Path) -> None:
     bundle = await bench.upload(tree)
     assert len(edits) == 2
     assert bundle.digest == (await Bench().upload(tree)).digest
-    assert set(store.objects) == {
-        f"bundles/{bundle.digest.hex}/pack.tar.zst",
-        f"bundles/{bundle.digest.hex}/manifest",
-    }
+    packs, manifest = objects_of(store, bundle)
+    assert set(store.objects) == {*packs, manifest}
 
 
 async def test_file_of_the_same_size_and_times_is_noticed(tree: Path) -> None:
@@ -410,8 +572,7 @@ async def test_followed_symlinks_are_packed_as_files(
     (tree / "out").symlink_to(tmp_path / "outside.txt")
     store = MemoryStore()
     bundle = await Bench(store=store).upload(tree, follow=True)
-    uri = BundleUri.parse(bundle.uri)
-    entries = open_manifest(store.objects[uri.manifest], uri.digest, name="m")
+    entries = entries_of(store, bundle)
     sizes = {entry.path: entry.size for entry in entries}
     assert sizes["out"] == len("outside\n")
     assert sizes["link"] == sizes["pkg/data.bin"]
@@ -426,8 +587,7 @@ async def test_secrets_stay_home(tree: Path) -> None:
     store = MemoryStore()
     bench = Bench(store=store)
     bundle = await bench.upload(tree)
-    uri = BundleUri.parse(bundle.uri)
-    entries = open_manifest(store.objects[uri.manifest], uri.digest, name="m")
+    entries = entries_of(store, bundle)
     assert not [entry.path for entry in entries if entry.path.startswith(".git")]
     assert ".env" not in [entry.path for entry in entries]
     assert not any(canary.encode() in row.value for row in bench.memory.rows.values())
@@ -456,7 +616,7 @@ async def test_crash_between_pack_and_manifest_is_resumed(tree: Path) -> None:
     """A pack without manifest is no bundle; the next upload adds what is missing."""
     store = MemoryStore()
     bundle = await Bench(store=store).upload(tree)
-    manifest = f"bundles/{bundle.digest.hex}/manifest"
+    _, manifest = objects_of(store, bundle)
     del store.objects[manifest]
     again = await Bench(store=store).upload(tree)
     assert again.origin is Origin.UPLOADED
@@ -465,7 +625,8 @@ async def test_crash_between_pack_and_manifest_is_resumed(tree: Path) -> None:
 
 def pack_of(root: Path) -> bytes:
     """Return the bytes of a tree's pack."""
-    return b"".join(Packing(scan(root, Rules())))
+    tree = scan(root, Rules())
+    return b"".join(Packing(tree, tree.entries))
 
 
 def test_same_tree_same_pack(tmp_path: Path) -> None:
@@ -507,7 +668,8 @@ def _pack_as(root: Path, *, owner: int, user: int) -> str:
         "from aweigh.tree.rules import Rules; from aweigh.tree.scan import scan\n"
         "root = Path('.')\n"
         "os.chdir(sys.argv[1]); os.setuid(int(sys.argv[2]))\n"
-        "pack = b''.join(Packing(scan(root, Rules())))\n"
+        "tree = scan(root, Rules())\n"
+        "pack = b''.join(Packing(tree, tree.entries))\n"
         "print(hashlib.sha256(pack).hexdigest())"
     )
     for path in [root, *root.rglob("*")]:

@@ -31,6 +31,7 @@ from aweigh.archive.compress import unzstd
 from aweigh.backends.objects import open_store
 from aweigh.backends.registry import RegistryClient
 from aweigh.bundle.bundle import BundleUri
+from aweigh.bundle.pack import open_manifest
 from aweigh.errors import AweighError
 from aweigh.events import Event, silent
 from aweigh.image.attach import referrers_tag
@@ -443,8 +444,11 @@ async def search_bundle(uri: str, planted: Canaries) -> None:
     """Keep the bundle's objects, decompressed."""
     bundle = BundleUri.parse(uri)
     async with open_store(str(bundle.store), listener=silent) as store:
-        for name in (bundle.pack, bundle.manifest):
-            packed = b"".join([chunk async for chunk in store.get(name)])
+        stored = b"".join([chunk async for chunk in store.get(bundle.manifest)])
+        planted.note("bundle", b"".join(unzstd(iter([stored]), limit=1 << 26)))
+        manifest = open_manifest(stored, bundle.digest, name=uri)
+        for pack in manifest.packs:
+            packed = b"".join([chunk async for chunk in store.get(pack.name)])
             planted.note("bundle", b"".join(unzstd(iter([packed]), limit=1 << 26)))
     assert b"main.py" in planted.seen["bundle"]
     planted.note("bundle's name", uri)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from aweigh.tree import clock
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
@@ -105,6 +106,32 @@ def test_the_same_files_as_git(files: dict[str, str], exclude: str) -> None:
         write(root, files)
         (root / ".git/info/exclude").write_bytes(exclude.encode())
         assert our_files(root) == git_files(root)
+
+
+@given(trees(), ignore_files, st.sampled_from(["", "a/", "b/"]))
+@settings(max_examples=60, deadline=None)
+def test_remembered_decisions_hold_for_the_same_rules_only(
+    files: dict[str, str], then: str, where: str
+) -> None:
+    """After other rules, what is remembered changes neither entries nor reasons."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Files count as old enough to be believed at once.
+        patch.setattr(clock, "_MARGIN", -3_600_000_000_000)
+        root = Path(folder)
+        repository(root)
+        write(root, files)
+        first = scan(root, PLAIN)
+        assert scan(root, PLAIN, remembered=first.signature).unchanged
+        if (root / where).is_dir():
+            (root / where / ".gitignore").write_bytes(then.encode())
+        for rules in PLAIN, Rules(builtin=False, include=("a", "b")):
+            fresh = scan(root, rules)
+            again = scan(root, rules, remembered=first.signature)
+            assert again.entries == fresh.entries
+            assert set(again.skipped) == set(fresh.skipped)
 
 
 @given(trees())

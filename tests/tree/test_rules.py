@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from aweigh.errors import SettingsError
-from aweigh.tree.builtin import BUILTIN_EXCLUDES
+from aweigh.tree.builtin import BUILTIN_EXCLUDES, DIRECTORY_MARKS
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def make(root: Path, *paths: str) -> None:
@@ -56,6 +53,16 @@ def test_the_builtin_list_explains_itself() -> None:
     assert all(each.reason and each.pattern for each in BUILTIN_EXCLUDES)
     patterns = [each.pattern for each in BUILTIN_EXCLUDES]
     assert len(patterns) == len(set(patterns))
+
+
+def test_the_builtin_list_is_documented() -> None:
+    """Word for word, but for the ``**/`` that anchored lines need."""
+    told = Path(__file__).parents[2].joinpath("docs/bundles.md").read_text()
+    for each in BUILTIN_EXCLUDES:
+        if not each.pattern.startswith("!"):
+            assert f"`{each.pattern.removeprefix('**/')}`" in told
+    for mark in DIRECTORY_MARKS:
+        assert f"`{mark}`" in told
 
 
 def test_gitignore_cannot_take_secrets_back_in(tmp_path: Path) -> None:

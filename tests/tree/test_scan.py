@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -17,10 +18,14 @@ from hypothesis import strategies as st
 
 from aweigh.errors import ChangedError, TreeError
 from aweigh.oci.digest import Digest
-from aweigh.tree import clock, content, digests, rules, walk
+from aweigh.tree import clock, content, digests, look, rules
+from aweigh.tree import names as tree_names
 from aweigh.tree.entry import Entry, Kind
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import Tree, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALL = Rules(builtin=False, gitignore=False)
 
@@ -139,6 +144,78 @@ def test_an_unchanged_tree_is_not_read(tree: Path) -> None:
     assert third.read == 1
     assert third.signature != second.signature
     assert list(third.entries) == reference(tree)
+
+
+@pytest.mark.usefixtures("settled")
+def test_unchanged_is_said_only_of_trees_with_equal_entries(tree: Path) -> None:
+    """Neither a file more or less nor what makes an empty directory an entry."""
+    write(tree, {"stale/__pycache__/m.pyc": "", "new/a": ""})
+    (tree / "pkg/link").symlink_to("a.py")
+    last = scan(tree, Rules())
+    assert not last.unchanged
+    edits: list[Callable[[], object]] = [
+        (tree / "stale/__pycache__/m.pyc").unlink,
+        (tree / "stale/__pycache__").rmdir,
+        (tree / "stale").rmdir,
+        lambda: (tree / "new/a").rename(tree / "new/b"),
+        (tree / "pkg/link").unlink,
+        lambda: (tree / "main.py").chmod(0o755),
+        lambda: write(tree, {"void/deep/.gitignore": "*.o\n"}),
+        lambda: write(tree, {".gitignore": "b.py\n"}),
+    ]
+    for edit in edits:
+        edit()
+        found = scan(tree, Rules(), remembered=last.signature)
+        assert found.unchanged == (found.entries == last.entries)
+        assert found.unchanged == (found.signature == last.signature)
+        last = found
+        assert scan(tree, Rules(), remembered=last.signature).unchanged
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_remembered_may_stand_behind_other_bytes(tree: Path) -> None:
+    """The caller's own; the signature is not copied to be taken apart."""
+    first = scan(tree, ALL)
+    value = first.sealed.packed(b"mine")
+    assert value == b"mine" + first.signature
+    assert scan(tree, ALL, remembered=value, skip=4).unchanged
+    assert not scan(tree, ALL, remembered=value).unchanged
+
+
+@pytest.mark.usefixtures("settled")
+def test_inode_numbers_of_64_bits_are_remembered(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not fit what counts with a sign; a bit less tells them apart too."""
+    monkeypatch.setattr(look, "_NUMBERS", lambda _: (1 << 63,) * 5)
+    first = scan(tree, ALL)
+    assert list(first.entries) == reference(tree)
+    assert scan(tree, ALL, remembered=first.signature).unchanged
+
+
+def test_entries_are_a_sequence(tree: Path) -> None:
+    """By number, in slices, from the end; equal to the same in a list."""
+    found = scan(tree, ALL).entries
+    listed = list(found)
+    assert (len(found), found[1], found[-1]) == (3, listed[1], listed[2])
+    assert found[1:] == tuple(listed[1:])
+    assert list(found) == listed
+    assert found == listed
+    assert found != listed[1:]
+    assert found != 3
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_directory_with_many_files(tmp_path: Path) -> None:
+    """More than is packed in one go; one edit in it reads one file."""
+    for number in range(8300):
+        (tmp_path / f"{number}").touch()
+    first = scan(tmp_path, ALL)
+    assert len(first.entries) == first.files == 8300
+    assert scan(tmp_path, ALL, remembered=first.signature).unchanged
+    (tmp_path / "8299").write_text("x")
+    second = scan(tmp_path, ALL, remembered=first.signature)
+    assert (second.read, second.size) == (1, 1)
 
 
 @pytest.mark.usefixtures("settled")
@@ -414,6 +491,22 @@ def test_what_vanishes_during_the_walk_is_absent(
     assert paths(scan(tree, ALL)) == ["main.py"]
 
 
+def test_a_directory_that_vanishes_while_it_is_looked_into_is_absent(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks empty then, and is not an empty directory."""
+    (tree / "void").mkdir()
+    original = rules.FolderRules.entering
+
+    def entering(self: rules.FolderRules, path: str, *rest: object, **more: object):  # type: ignore[no-untyped-def] # noqa: ANN202
+        if path.endswith("/void/"):
+            (tree / "void").rmdir()
+        return original(self, path, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rules.FolderRules, "entering", entering)
+    assert paths(scan(tree, ALL)) == ["main.py", "pkg/a.py", "pkg/b.py"]
+
+
 def on_reading(monkeypatch: pytest.MonkeyPatch, change: object) -> None:
     """Do something once, just before contents are looked at."""
     original = content.Contents.gather
@@ -491,7 +584,7 @@ def test_a_deep_tree_needs_no_deep_stack() -> None:
 def test_many_names_are_sorted_by_their_bytes() -> None:
     """Long lists are sorted in runs that are merged."""
     many = [f"{number * 7919 % 20011}é" for number in range(20011)]
-    assert walk.in_order(many) == sorted(many, key=os.fsencode)
+    assert tree_names.in_order(many) == sorted(many, key=os.fsencode)
 
 
 async def test_the_loop_stays_awake(tree: Path) -> None:

@@ -14,9 +14,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from aweigh.archive.content import CHUNK
 from aweigh.archive.member import Names
 from aweigh.archive.reader import Reader
-from aweigh.archive.tar import CHUNK
 from aweigh.errors import DamagedError, TreeError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from aweigh.archive.member import Member
     from aweigh.archive.reader import Head
 
-__all__ = ["extract"]
+__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "extract", "refuse_escapes"]
 
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS: Final = 40
 
 
@@ -77,10 +77,22 @@ def _check(expected: Mapping[str, Member]) -> dict[str, str]:
             raise _damaged(f"{path!r} {wrong}")
         if member.kind == "symlink":
             links[path] = member.target
+    refuse_escapes(links)
+    return links
+
+
+def refuse_escapes(links: Mapping[str, str]) -> None:
+    """Refuse symlinks that lead out of the directory they are in, also together.
+
+    Args:
+        links: Their targets, by path.
+
+    Raises:
+        DamagedError: One does.
+    """
     for path, target in links.items():
         if not target or "\0" in target or _leaves(path, links):
             raise _damaged(f"symlink {path!r} leaves the directory")
-    return links
 
 
 def _leaves(path: str, links: Mapping[str, str]) -> bool:
@@ -134,7 +146,7 @@ class _Unpacking:
     ) -> None:
         reader = Reader(stream)
         missing = set(expected)
-        self._root = os.open(self._destination, _FOLDER_FLAGS)
+        self._root = os.open(self._destination, FOLDER_FLAGS)
         path = ""
         try:
             while (head := reader.head()) is not None:
@@ -170,7 +182,7 @@ class _Unpacking:
             self._make(member.path, name, folder)
             return
         mode = 0o755 if member.executable else 0o644
-        descriptor = os.open(name, _FILE_FLAGS, mode, dir_fd=folder)
+        descriptor = os.open(name, FILE_FLAGS, mode, dir_fd=folder)
         digest = hashlib.sha256()
         try:
             left = member.size
@@ -198,7 +210,7 @@ class _Unpacking:
             for part in folder.split("/"):
                 whole = f"{whole}/{part}" if whole else part
                 self._make(whole, part, self._descriptor)
-                inner = os.open(part, _FOLDER_FLAGS, dir_fd=self._descriptor)
+                inner = os.open(part, FOLDER_FLAGS, dir_fd=self._descriptor)
                 os.close(self._descriptor)
                 self._descriptor = inner
             self._folder = folder

@@ -89,10 +89,5 @@ class BundleUri:
         """Name of the object that holds the manifest; written last."""
         return f"bundles/{self.digest.hex}/manifest"
 
-    @property
-    def pack(self) -> str:
-        """Name of the object that holds the files; written first."""
-        return f"bundles/{self.digest.hex}/pack.tar.zst"
-
     def __str__(self) -> str:
         return f"{self.store}{_FOLDER}{self.digest.hex}"

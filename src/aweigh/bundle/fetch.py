@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from aweigh.archive.compress import unzstd
-from aweigh.archive.extract import extract
 from aweigh.bundle.bundle import BundleUri
-from aweigh.bundle.pack import MANIFEST_LIMIT, archive_bound, members, open_manifest
-from aweigh.bundle.staging import MARKER, Staging, holds
+from aweigh.bundle.crowd import side_by_side
+from aweigh.bundle.pack import MANIFEST_LIMIT, open_manifest, pack_bound
+from aweigh.bundle.staging import Staging, holds
 from aweigh.bundle.store import StoreUrl
+from aweigh.bundle.unpack import Unpacking
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import BundleNotFoundError, DamagedError, TreeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
+    from aweigh.bundle.manifest import Manifest, Pack
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.oci.digest import Digest
-    from aweigh.tree.entry import Entry
 
 __all__ = ["fetch"]
 
 T = TypeVar("T")
 
-_PIECE: Final = 1 << 20
+# Packs under way at the same time.
+_AT_ONCE: Final = 16
 
 
 async def fetch(
@@ -65,7 +65,8 @@ async def fetch(
         StoreError: The store refused or did not answer.
 
     Cancelling leaves the destination as it was. A killed process leaves a directory
-    whose name begins with ``.<name>.aweigh-``, which the next fetch removes.
+    whose name begins with ``.<name>.aweigh-``; the next fetch goes on with the packs in
+    it, or removes it when it is of another bundle.
     """
     uri = BundleUri(StoreUrl.parse(store.url), digest)
     destination = await asyncio.to_thread(destination.resolve)
@@ -93,19 +94,26 @@ class _Fetching:
         self._uri = uri
 
     async def run(self, destination: Path) -> None:
-        entries = await self._manifest()
+        manifest = await self._manifest()
+        digest = self._uri.digest
         made: list[Staging] = []
         try:
-            await _to_end(lambda: made.append(Staging.beside(destination)))
+            await _to_end(lambda: made.append(Staging.beside(destination, digest)))
             [staging] = made
-            await self._download(staging.pack, archive_bound(entries))
-            await self._unpack(staging, entries)
-            await _to_end(lambda: staging.publish(destination, self._uri.digest))
+            try:
+                await self._fill(staging, manifest)
+            except DamagedError:
+                if not staging.taken_over:
+                    raise
+                # A machine that lost its power may have left anything behind.
+                await _to_end(staging.start_over)
+                await self._fill(staging, manifest)
+            await _to_end(lambda: staging.publish(destination, digest))
         finally:
             for staging in made:
                 await _to_end(staging.remove)
 
-    async def _manifest(self) -> tuple[Entry, ...]:
+    async def _manifest(self) -> Manifest:
         name = self._uri.manifest
         parts: list[bytes] = []
         size = 0
@@ -121,48 +129,48 @@ class _Fetching:
                 f"{self._uri} is not in the store",
                 hint="upload it again, or correct the URI",
             ) from error
-        entries = await asyncio.to_thread(
+        return await asyncio.to_thread(
             lambda: open_manifest(
                 b"".join(parts), self._uri.digest, name=f"{self._store.url}/{name}"
             )
         )
-        if any(entry.path == MARKER for entry in entries):
-            raise self._damaged(name, f"it lists {MARKER}, which is ours")
-        return entries
 
-    async def _download(self, path: Path, limit: int) -> None:
-        name = self._uri.pack
-        size = 0
-        await _to_end(path.touch)
+    async def _fill(self, staging: Staging, manifest: Manifest) -> None:
+        unpacking = Unpacking(staging.tree)
+
+        async def bring(pack: Pack) -> None:
+            path = staging.pack(pack.listing)
+            if not (staging.taken_over and await asyncio.to_thread(path.exists)):
+                await self._download(pack, path)
+            try:
+                await _to_end(
+                    lambda: unpacking.pack(path, pack), when_cancelled=unpacking.stop
+                )
+            except DamagedError as error:
+                raise self._damaged(pack.name, str(error)) from error
+
+        await side_by_side(manifest.packs, bring, limit=_AT_ONCE)
         try:
-            async with aclosing(self._store.get(name)) as chunks:
+            await _to_end(unpacking.finish)
+        except DamagedError as error:
+            raise self._damaged(self._uri.manifest, str(error)) from error
+
+    async def _download(self, pack: Pack, path: Path) -> None:
+        """Keep a pack, under its name when it is whole."""
+        limit = pack_bound(pack)
+        part = path.with_suffix(".part")
+        size = 0
+        await _to_end(lambda: part.write_bytes(b""))
+        try:
+            async with aclosing(self._store.get(pack.name)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
-                        raise self._damaged(name, f"more than {limit} bytes")
-                    await _to_end(functools.partial(_append, path, chunk))
+                        raise self._damaged(pack.name, f"more than {limit} bytes")
+                    await _to_end(functools.partial(_append, part, chunk))
         except BundleNotFoundError as error:
-            raise self._damaged(name, "it is missing") from error
-
-    async def _unpack(self, staging: Staging, entries: Sequence[Entry]) -> None:
-        stop = threading.Event()
-
-        def pieces() -> Iterator[bytes]:
-            with staging.pack.open("rb") as file:
-                while piece := file.read(_PIECE):
-                    if stop.is_set():
-                        raise InterruptedError
-                    yield piece
-
-        def work() -> None:
-            expected = {member.path: member for member in members(entries)}
-            tar = unzstd(pieces(), limit=archive_bound(entries))
-            extract(tar, staging.tree, expected=expected)
-
-        try:
-            await _to_end(work, when_cancelled=stop.set)
-        except DamagedError as error:
-            raise self._damaged(self._uri.pack, str(error)) from error
+            raise self._damaged(pack.name, "it is missing") from error
+        await _to_end(lambda: part.rename(path))
 
     def _damaged(self, name: str, what: str) -> DamagedError:
         return DamagedError(

@@ -1,211 +1,188 @@
-"""The canonical manifest of a bundle: its entries, written in exactly one way.
+"""The canonical manifest of a bundle: the packs that hold it, by their listings.
 
 ::
 
-    manifest  = "aweigh bundle manifest 1" LF, number of entries (u64), entry*
-    entry     = kind, path (u32 length, bytes), file | symlink | directory
-    file      = "f" or "x" (executable); size (u64), SHA-256 of the content (32 bytes)
-    symlink   = "l"; target (u32 length, bytes)
-    directory = "d"
+    manifest = "aweigh bundle manifest 2" LF, number of packs (u64), pack*
+    pack     = SHA-256 of its listing (32 bytes), entries (u64), content bytes (u64)
 
-Numbers are big-endian. Entries are sorted by path, compared as bytes; paths are what
-`os.fsencode` gives, relative, with ``/`` between plain names. Owner, times and umask
-are not part of it. The digest of a bundle is the SHA-256 of these bytes, so two trees
-have the same digest exactly when they have the same entries.
+Numbers are big-endian. A listing (`aweigh.bundle.listing`) holds the digest of each
+file's content, so the digest of a bundle, the SHA-256 of these bytes, covers all of it.
+
+Where one pack ends and the next begins is a function of the sorted entries (`cut`),
+and only of the few entries before: an edit changes its own pack and no other, and two
+trees have the same digest exactly when they have the same entries.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
+import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.archive.member import Names
+from aweigh.bundle.listing import Cursor, SortedNames, encode
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
-from aweigh.tree.entry import Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["bundle_digest", "decode", "encode"]
+    from aweigh.tree.entry import Entry
 
-MAGIC: Final = b"aweigh bundle manifest 1\n"
-# Entries that are encoded into one piece: a piece takes about a millisecond, and
-# between pieces, as between any two bytecodes, other threads get the interpreter.
-BATCH: Final = 1000
+__all__ = ["ALONE", "Manifest", "Pack", "bundle_digest", "cut"]
+
+MAGIC: Final = b"aweigh bundle manifest 2\n"
+# A pack of small files has between the smallest size and the largest, unless the tree
+# or a large file ends it: few enough requests for a whole tree, and so little that one
+# edit sends less than 256 KiB, listing and manifest included, however badly it packs.
+SMALLEST: Final = 64 << 10
+LARGEST: Final = 224 << 10
+# Beyond the smallest size a pack ends after so many bytes on average.
+_SPREAD: Final = 96 << 10
+# A file from this size on is a pack of its own.
+ALONE: Final = LARGEST
+# What an entry weighs besides its content, path and target.
+_PER_ENTRY: Final = 64
 
 _COUNT: Final = struct.Struct(">Q")
-_LENGTH: Final = struct.Struct(">I")
-_FILE: Final = struct.Struct(">Q32s")
-_MAX_TEXT: Final = 1 << 16
+_PACK: Final = struct.Struct(">32sQQ")
 
 
-def encode(entries: Sequence[Entry]) -> bytes:
-    """Write the one canonical encoding of a tree's sorted entries.
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What a manifest says of one pack.
 
-    Raises:
-        TreeError: The entries are not sorted, or one could not be unpacked anywhere.
+    Attributes:
+        listing: The digest of its listing, which is the pack's name.
+        count: How many entries it has.
+        size: Bytes of their contents.
     """
-    return b"".join(_pieces(entries))
+
+    listing: Digest
+    count: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Name of the object that holds it; equal packs of all bundles are one."""
+        return f"packs/{self.listing.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The packs of a bundle.
+
+    Attributes:
+        packs: In the order of their entries.
+    """
+
+    packs: tuple[Pack, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Manifest:
+        """Divide a tree's sorted entries; blocking for a second a million.
+
+        Raises:
+            TreeError: An entry cannot be in a bundle.
+        """
+        packs: list[Pack] = []
+        for inside in cut(entries):
+            listing = Digest.of(encode(inside))
+            packs.append(
+                Pack(listing, len(inside), sum(entry.size for entry in inside))
+            )
+        return cls(tuple(packs))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all contents."""
+        return sum(pack.size for pack in self.packs)
+
+    @property
+    def digest(self) -> Digest:
+        """The bundle's digest."""
+        return Digest.of(self.encode())
+
+    def encode(self) -> bytes:
+        """Write the canonical encoding, whose digest is the bundle's."""
+        encoded = bytearray(MAGIC + _COUNT.pack(len(self.packs)))
+        for pack in self.packs:
+            digest = bytes.fromhex(pack.listing.hex)
+            encoded += _PACK.pack(digest, pack.count, pack.size)
+        return bytes(encoded)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Manifest:
+        """Read what `encode` wrote.
+
+        Raises:
+            DamagedError: It is nothing else than that.
+        """
+        cursor = Cursor(encoded)
+        if cursor.take(len(MAGIC)) != MAGIC:
+            raise _damaged("it does not begin like one of this version")
+        (count,) = _COUNT.unpack(cursor.take(_COUNT.size))
+        packs: list[Pack] = []
+        while len(packs) < count:
+            digest, entries, size = _PACK.unpack(cursor.take(_PACK.size))
+            packs.append(Pack(Digest(digest.hex()), entries, size))
+        if not cursor.done:
+            raise _damaged("bytes follow its last pack")
+        if len({pack.listing for pack in packs}) != len(packs):
+            raise _damaged("it names a pack twice")
+        return cls(tuple(packs))
 
 
 def bundle_digest(entries: Sequence[Entry]) -> Digest:
     """Digest a tree's sorted entries without holding their encoding in memory.
 
     Raises:
-        TreeError: As `encode`.
+        TreeError: The entries are not sorted, or one could not be unpacked anywhere.
     """
-    digest = hashlib.sha256()
-    for piece in _pieces(entries):
-        digest.update(piece)
-    return Digest(digest.hexdigest())
-
-
-def _pieces(entries: Sequence[Entry]) -> Iterator[bytes]:
-    yield MAGIC + _COUNT.pack(len(entries))
-    names = _SortedNames()
-    for start in range(0, len(entries), BATCH):
-        piece = bytearray()
-        for entry in entries[start : start + BATCH]:
-            path = os.fsencode(entry.path)
-            wrong = names.add(path, entry.path, entry.kind) or _unfit(entry)
-            if wrong:
-                raise TreeError(
-                    f"{entry.path!r} {wrong}: it cannot be in a bundle",
-                    hint="rename it, or leave it out with an exclude pattern",
-                    paths=[entry.path],
-                )
-            piece += _encode_entry(entry, path)
-        yield bytes(piece)
-
-
-class _SortedNames:
-    """Paths in order: each one safe and after the one before."""
-
-    def __init__(self) -> None:
-        self._names = Names()
-        self._last = b""
-
-    def add(self, path: bytes, text: str, kind: Kind) -> str:
-        """Note a path and say why it cannot be one; empty when it can."""
-        if path <= self._last:
-            return "is out of order" if path else "is empty"
-        self._last = path
-        if len(path) >= _MAX_TEXT:
-            return "is too long"
-        return self._names.add(text, kind.value)
-
-
-def _unfit(entry: Entry) -> str:
-    match entry.kind:
-        case Kind.FILE:
-            return "" if entry.digest is not None else "has no digest"
-        case Kind.SYMLINK:
-            target = os.fsencode(entry.target)
-            fits = 0 < len(target) < _MAX_TEXT and b"\0" not in target
-            plain = not entry.executable and not entry.size and entry.digest is None
-            return "" if fits and plain else "is an odd symlink"
-        case Kind.DIRECTORY:
-            odd = entry.executable or entry.size or entry.digest or entry.target
-            return "is an odd directory" if odd else ""
-
-
-def _encode_entry(entry: Entry, path: bytes) -> bytes:
-    head = _LENGTH.pack(len(path)) + path
-    match entry.kind:
-        case Kind.FILE:
-            kind = b"x" if entry.executable else b"f"
-            content = bytes.fromhex(entry.digest.hex) if entry.digest else b""
-            return kind + head + _FILE.pack(entry.size, content)
-        case Kind.SYMLINK:
-            target = os.fsencode(entry.target)
-            return b"l" + head + _LENGTH.pack(len(target)) + target
-        case Kind.DIRECTORY:
-            return b"d" + head
-
-
-def decode(encoded: bytes) -> tuple[Entry, ...]:
-    """Read a canonical manifest; anything that `encode` would not write is refused.
-
-    Raises:
-        DamagedError: It is cut short, not canonical, or holds an unsafe path.
-    """
-    cursor = _Cursor(encoded)
-    if cursor.take(len(MAGIC)) != MAGIC:
-        raise _damaged("it does not begin like one of this version")
-    (count,) = _COUNT.unpack(cursor.take(_COUNT.size))
-    names = _SortedNames()
-    entries: list[Entry] = []
-    while len(entries) < count:
-        entry, path = _decode_entry(cursor)
-        wrong = names.add(path, entry.path, entry.kind) or _unfit(entry)
+    names = SortedNames()
+    for entry in entries:
+        wrong = names.add(os.fsencode(entry.path), entry.path, entry.kind)
         if wrong:
-            raise _damaged(f"{entry.path!r} {wrong}")
-        entries.append(entry)
-    if not cursor.done:
-        raise _damaged("bytes follow its last entry")
-    return tuple(entries)
-
-
-class _Cursor:
-    """A place in some bytes that only moves forward, and never past their end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left."""
-        return self._at == len(self._data)
-
-    def take(self, size: int) -> bytes:
-        """Return the next bytes."""
-        piece = self._data[self._at : self._at + size]
-        if len(piece) != size:
-            raise _damaged("it is cut short")
-        self._at += size
-        return piece
-
-    def text(self) -> bytes:
-        """Return the next length-prefixed bytes."""
-        (length,) = _LENGTH.unpack(self.take(_LENGTH.size))
-        return self.take(length)
-
-
-def _decode_entry(cursor: _Cursor) -> tuple[Entry, bytes]:
-    kind = cursor.take(1)
-    path = cursor.text()
-    name = os.fsdecode(path)
-    match kind:
-        case b"f" | b"x":
-            size, content = _FILE.unpack(cursor.take(_FILE.size))
-            entry = Entry(
-                path=name,
-                kind=Kind.FILE,
-                executable=kind == b"x",
-                size=size,
-                digest=Digest(content.hex()),
+            raise TreeError(
+                f"{entry.path!r} {wrong}: it cannot be in a bundle",
+                hint="rename it, or leave it out with an exclude pattern",
+                paths=[entry.path],
             )
-        case b"l":
-            target = os.fsdecode(cursor.text())
-            entry = Entry(
-                path=name,
-                kind=Kind.SYMLINK,
-                executable=False,
-                size=0,
-                digest=None,
-                target=target,
-            )
-        case b"d":
-            entry = Entry(
-                path=name, kind=Kind.DIRECTORY, executable=False, size=0, digest=None
-            )
-        case _:
-            raise _damaged(f"an entry of unknown kind {kind!r}")
-    return entry, path
+    return Manifest.of(entries).digest
+
+
+def cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Divide sorted entries into packs, going through them once.
+
+    Content-defined chunking of the list of paths, with FastCDC's limits (Xia et al.,
+    USENIX ATC 2016): a CRC-32 of an entry's path decides whether a pack ends after it,
+    as likely as the entry weighs, roughly. After an edit that moves an end, the next
+    entries whose paths say so bring the old ends back.
+    """
+    inside: list[Entry] = []
+    held = 0
+    for entry in entries:
+        path = os.fsencode(entry.path)
+        weight = _coarse(_PER_ENTRY + entry.size + len(path) + len(entry.target))
+        alone = entry.size >= ALONE
+        if inside and (alone or held + weight > LARGEST):
+            yield inside
+            inside, held = [], 0
+        inside.append(entry)
+        held += weight
+        drawn = held >= SMALLEST and zlib.crc32(path) * _SPREAD < weight << 32
+        if alone or drawn:
+            yield inside
+            inside, held = [], 0
+    if inside:
+        yield inside
+
+
+def _coarse(weight: int) -> int:
+    """Round up to three leading bits: a line more or less must not move an end."""
+    step = 1 << max(0, weight.bit_length() - 3)
+    return -(-weight // step) * step
 
 
 def _damaged(what: str) -> DamagedError:

@@ -1,33 +1,53 @@
-"""The two objects of a bundle: its pack, one archive, and its compressed manifest."""
+"""The two kinds of objects of a bundle: packs, and the manifest that names them.
+
+::
+
+    pack     = zstd(length of the listing (u64), listing, content of each file in order)
+    manifest = zstd(the canonical manifest)
+
+A pack is named by its listing, and its listing says what must be in it: whoever reads
+it can verify every byte, whatever version of zstd compressed it.
+"""
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.compress import unzstd, zstd_chunks
+from aweigh.archive.content import CHUNK, content, proven
 from aweigh.archive.member import Member
-from aweigh.archive.tar import tar_chunks
-from aweigh.bundle.manifest import decode, encode
+from aweigh.bundle.listing import encode
+from aweigh.bundle.manifest import Manifest
 from aweigh.errors import DamagedError
 from aweigh.oci.digest import Digest
 from aweigh.tree.entry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
+    from aweigh.bundle.manifest import Pack
     from aweigh.tree.entry import Entry
     from aweigh.tree.scan import Tree
 
-__all__ = ["Packing", "archive_bound", "manifest_object", "members", "open_manifest"]
+__all__ = [
+    "LENGTH",
+    "LISTING_LIMIT",
+    "MANIFEST_LIMIT",
+    "Packing",
+    "manifest_object",
+    "open_manifest",
+    "pack_bound",
+]
 
-# A manifest takes about 100 bytes for each entry: room for two million of them.
+# A manifest takes 48 bytes for each pack: room for more than five million of them.
 MANIFEST_LIMIT: Final = 256 << 20
-# Level 1 keeps up with the reading of large trees; small ones are better packed for
-# the same time. The level may only depend on the tree, or its bytes would differ.
+LENGTH: Final = struct.Struct(">Q")
+# Level 1 keeps up with the reading of large files; small ones are better packed for
+# the same time. The level may only depend on what is packed, or its bytes would differ.
 _FAST_FROM: Final = 8 << 20
-# Headers of a tar member: ustar, two pax blocks, padding.
-_PER_MEMBER: Final = 4 << 10
+# Far more than a pack's largest listing, whose paths count for where it is cut.
+LISTING_LIMIT: Final = 1 << 20
 
 
 class Packing:
@@ -40,9 +60,19 @@ class Packing:
         packed: Bytes of file contents packed so far.
     """
 
-    def __init__(self, tree: Tree) -> None:
-        """Prepare the pack of a tree; nothing is opened yet."""
+    def __init__(
+        self, tree: Tree, entries: Sequence[Entry], *, threads: int | None = None
+    ) -> None:
+        """Prepare a pack of some of a tree's entries; nothing is opened yet.
+
+        Args:
+            tree: Says where the contents are.
+            entries: What goes in.
+            threads: Frames of 4 MiB compressed side by side; the processors when None.
+        """
         self._tree = tree
+        self._entries = entries
+        self._threads = threads
         self.packed = 0
 
     def __iter__(self) -> Generator[bytes, None, None]:
@@ -52,52 +82,50 @@ class Packing:
             ChangedError: A file is no longer what its entry says.
             TreeError: A file cannot be read.
         """
-        level = 1 if self._tree.size > _FAST_FROM else 3
-        yield from zstd_chunks(tar_chunks(self._counted()), level=level)
+        size = sum(entry.size for entry in self._entries)
+        level = 1 if size > _FAST_FROM else 3
+        yield from zstd_chunks(self._raw(), level=level, threads=self._threads)
 
-    def _counted(self) -> Iterator[Member]:
-        for member in members(self._tree.entries, self._tree.source):
-            yield member
-            self.packed += member.size
+    def _raw(self) -> Iterator[bytes]:
+        listing = encode(self._entries)
+        yield LENGTH.pack(len(listing))
+        yield listing
+        for entry in self._entries:
+            if entry.kind is Kind.FILE:
+                for piece in self._content(entry):
+                    yield piece
+                    self.packed += len(piece)
 
-
-def members(
-    entries: Sequence[Entry], source: Callable[[Entry], Path] | None = None
-) -> Iterator[Member]:
-    """Say what of a pack each entry becomes.
-
-    Args:
-        entries: The entries.
-        source: Says where a file's content is; None when only the names matter.
-    """
-    for entry in entries:
-        content = source(entry) if source and entry.kind is Kind.FILE else None
-        yield Member(
-            path=entry.path,
-            kind=entry.kind.value,
-            executable=entry.executable,
-            size=entry.size,
-            target=entry.target,
-            source=content,
-            digest=entry.digest,
+    def _content(self, entry: Entry) -> Iterable[bytes]:
+        tree = self._tree
+        if entry.size < CHUNK and entry.digest and not tree.follow:
+            read = proven(f"{tree.root}/{entry.path}", entry.size, entry.digest)
+            if read is not None:
+                return (read,)
+        return content(
+            Member(
+                path=entry.path,
+                kind="file",
+                size=entry.size,
+                source=tree.source(entry),
+                digest=entry.digest,
+            )
         )
 
 
-def archive_bound(entries: Sequence[Entry]) -> int:
-    """Bytes that an honest archive of these entries cannot exceed, packed or not."""
-    names = sum(2 * len(entry.path) + 2 * len(entry.target) for entry in entries)
-    content = sum(entry.size for entry in entries)
-    bound = content + 4 * names + _PER_MEMBER * (len(entries) + 1)
+def pack_bound(pack: Pack) -> int:
+    """Bytes that an honest pack cannot exceed, compressed or not."""
+    bound = LENGTH.size + LISTING_LIMIT + pack.size
     # zstd grows incompressible input by a few bytes for each frame.
-    return bound + bound // 256
+    return bound + bound // 256 + 1024
 
 
-def manifest_object(entries: Sequence[Entry]) -> bytes:
+def manifest_object(manifest: Manifest) -> bytes:
     """Return what is stored as the manifest: the canonical encoding, compressed."""
-    return b"".join(zstd_chunks([encode(entries)], level=3))
+    return b"".join(zstd_chunks([manifest.encode()], level=3))
 
 
-def open_manifest(stored: bytes, digest: Digest, *, name: str) -> tuple[Entry, ...]:
+def open_manifest(stored: bytes, digest: Digest, *, name: str) -> Manifest:
     """Read a stored manifest that must have this digest.
 
     Args:
@@ -118,4 +146,4 @@ def open_manifest(stored: bytes, digest: Digest, *, name: str) -> tuple[Entry, .
             f"{name} has digest {found} instead of {digest}",
             hint="delete this object from the store and upload the bundle anew",
         )
-    return decode(encoded)
+    return Manifest.decode(encoded)

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
 from aweigh.memory import Record, Table, record_key
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aweigh.tree.rules import Rules
+    from aweigh.tree.scan import Tree
 
 __all__ = ["Age", "BundlePolicy", "KnownTree", "bundle_key", "recalled", "tree_key"]
 
-_DIGEST_SIZE = 32
+_DIGEST_SIZE: Final = 32
 
 
 class Age(Enum):
@@ -102,7 +103,7 @@ def recalled(record: Record, uri: BundleUri) -> Bundle | None:
 def tree_key(root: Path, rules: Rules, *, follow: bool) -> str:
     """Return the key of a tree's row: where it really is and what is taken of it."""
     return record_key(
-        "bundle tree",
+        "bundle tree 2",
         os.fsencode(os.path.realpath(root)),
         bytes([rules.builtin, rules.gitignore, follow]),
         len(rules.include).to_bytes(8, "big"),
@@ -116,29 +117,36 @@ class KnownTree:
     """What a tree was when it was last scanned.
 
     Attributes:
-        digest: The digest of its bundle. Equal signatures mean equal entries, so it
-            need not be computed again.
-        signature: What `aweigh.tree.scan` wants back.
+        digest: The digest of its bundle, which need not be computed again when the
+            tree is unchanged.
+        value: The digest's bytes, and behind them the `Tree.signature` that
+            `aweigh.tree.scan` wants back: in one piece, for it may be large.
     """
 
+    SKIP: ClassVar[int] = _DIGEST_SIZE
+
     digest: Digest
-    signature: bytes
+    value: bytes
 
     @classmethod
     def parse(cls, value: bytes) -> KnownTree | None:
         """Read a row's value; None when it is too short to be one."""
         if len(value) < _DIGEST_SIZE:
             return None
-        return cls(
-            digest=Digest(value[:_DIGEST_SIZE].hex()), signature=value[_DIGEST_SIZE:]
-        )
+        return cls(digest=Digest(value[:_DIGEST_SIZE].hex()), value=value)
+
+    @classmethod
+    def of(cls, tree: Tree, digest: Digest) -> KnownTree:
+        """Note a tree and the digest of its bundle."""
+        value = tree.sealed.packed(bytes.fromhex(digest.hex))
+        return cls(digest=digest, value=value)
 
     def record(self, key: str, *, now: float, ttl: float) -> Record:
         """Note this tree under its key."""
         return Record(
             table=Table.TREES,
             key=key,
-            value=bytes.fromhex(self.digest.hex) + self.signature,
+            value=self.value,
             created_at=now,
             verified_at=now,
             expires_at=now + ttl,

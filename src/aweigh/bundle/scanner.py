@@ -15,7 +15,6 @@ from aweigh.bundle.recall import KnownTree, tree_key
 from aweigh.bundle.staging import MARKER
 from aweigh.errors import TreeError
 from aweigh.events import FileSkipped, TreeScanned
-from aweigh.tree.entry import Kind
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
@@ -99,14 +98,14 @@ class Scanner:
             self.rules,
             follow=self.follow,
             size_limit=self.size_limit,
-            remembered=known.signature if known else None,
+            remembered=known.value if known else None,
+            skip=KnownTree.SKIP,
         )
-        if not any(entry.kind is Kind.FILE for entry in tree.entries):
+        if not tree.files:
             raise self._empty(tree)
-        same = known is not None and known.signature == tree.signature
-        digest = known.digest if known and same else bundle_digest(tree.entries)
-        keep = KnownTree(digest=digest, signature=tree.signature)
-        return ScannedTree(tree=tree, digest=digest, known=keep)
+        if known is None or not tree.unchanged:
+            known = KnownTree.of(tree, bundle_digest(tree.entries))
+        return ScannedTree(tree=tree, digest=known.digest, known=known)
 
     def _empty(self, tree: Tree) -> TreeError:
         left_out = [f"{skipped.path} ({skipped.rule})" for skipped in tree.skipped[:3]]

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Final, Self
 from aweigh.errors import TreeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aweigh.oci.digest import Digest
 
 __all__ = ["MARKER", "Staging", "holds"]
 
 # What `fetch` leaves in a directory; it is not part of the code that was fetched.
 MARKER: Final = ".aweigh-bundle"
+
+_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def holds(destination: Path, digest: Digest) -> bool:
@@ -55,38 +59,64 @@ class Staging:
     lock on it. The kernel drops the lock with the owner, so whoever comes next can
     tell what is abandoned and removes it. All methods block.
 
+    What a dead owner downloaded of the same bundle is taken over.
+
     Attributes:
         path: The directory.
         tree: Where to unpack; not there yet.
-        pack: Where to keep the download.
+        taken_over: Whether there may be packs of a dead owner.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, *, taken_over: bool) -> None:
         """Own a directory that is open and locked; see `beside`."""
         self.path = path
         self.tree = path / "tree"
-        self.pack = path / "pack.tar.zst"
+        self.taken_over = taken_over
+        self._packs = path / "packs"
+        self._packs.mkdir(exist_ok=True)
         self._descriptor = descriptor
 
+    def pack(self, listing: Digest) -> Path:
+        """Say where to keep a pack; what is there under this name came whole."""
+        return self._packs / listing.hex
+
+    def start_over(self) -> None:
+        """Throw away everything in it."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        shutil.rmtree(self._packs)
+        self._packs.mkdir()
+        self.taken_over = False
+
     @classmethod
-    def beside(cls, destination: Path) -> Self:
-        """Make a staging directory, and remove those that nobody owns any more.
+    def beside(cls, destination: Path, digest: Digest) -> Self:
+        """Make a staging directory, or take one over that nobody owns any more.
+
+        All others that nobody owns are removed.
 
         Raises:
             OSError: There can be none.
         """
         destination.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{destination.name}.aweigh-"
-        _sweep(destination.parent, prefix)
-        while True:
-            path = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        ours = f"{prefix}{digest.hex[:8]}-"
+        found: Self | None = None
+        for path, descriptor in _abandoned(destination.parent, prefix):
+            if found is None and path.name.startswith(ours):
+                shutil.rmtree(path / "tree", ignore_errors=True)
+                found = cls(path, descriptor, taken_over=True)
+                continue
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(descriptor)
+        while found is None:
+            path = Path(tempfile.mkdtemp(prefix=ours, dir=destination.parent))
+            descriptor = os.open(path, _FLAGS)
             # Where there are no locks, nothing can be swept either.
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
-                return cls(path, descriptor)
+                return cls(path, descriptor, taken_over=False)
             os.close(descriptor)
+        return found
 
     def publish(self, destination: Path, digest: Digest) -> None:
         """Give the unpacked tree its final name, with its marker, in one step.
@@ -111,15 +141,19 @@ class Staging:
             self._descriptor = -1
 
 
-def _sweep(parent: Path, prefix: str) -> None:
-    for path in parent.iterdir():
+def _abandoned(parent: Path, prefix: str) -> Iterator[tuple[Path, int]]:
+    """Find directories that nobody owns, open and locked from now on."""
+    for path in list(parent.iterdir()):
         if not path.name.startswith(prefix):
             continue
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(OSError):
-            descriptor = os.open(path, flags)
+            descriptor = os.open(path, _FLAGS)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
+            except OSError:
+                os.close(descriptor)
+                continue
+            if os.fstat(descriptor).st_nlink:
+                yield path, descriptor
+            else:
                 os.close(descriptor)

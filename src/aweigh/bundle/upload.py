@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
-from aweigh.bundle.delivery import Delivery, missing
-from aweigh.bundle.explain import BundlePlan
+from aweigh.bundle.deliver import Freight, deliver
+from aweigh.bundle.delivery import missing
+from aweigh.bundle.explain import BundlePlan, foresee
+from aweigh.bundle.known import KnownPacks, packs_key, packs_record
+from aweigh.bundle.manifest import Manifest
 from aweigh.bundle.recall import Age, BundlePolicy, KnownTree, bundle_key, recalled
 from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.bundle.store import StoreUrl
-from aweigh.concurrency.file_lock import FileLock
 from aweigh.concurrency.single_flight import SingleFlight
 from aweigh.errors import ChangedError, StoreError, StoreUnavailableError
 from aweigh.events import BundleUploaded, Warned
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from aweigh.bundle.explain import Tier
     from aweigh.bundle.scanner import ScannedTree
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
@@ -118,6 +118,7 @@ class BundleUploader:
         rules = bundle_rules(root, include, exclude, self._ours)
         scanner = Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
         key = await asyncio.to_thread(scanner.key)
+        packs = packs_key(self._url, key)
         row = await memory.recall(Table.TREES, key)
         known = KnownTree.parse(row.value) if row else None
         changed: list[ChangedError] = []
@@ -125,7 +126,7 @@ class BundleUploader:
             try:
                 # After a surprise, what was known of the files is no longer trusted.
                 scanned = await scanner.run(None if changed else known, self._listener)
-                bundle, records = await self._ensure(scanned, memory)
+                bundle, records = await self._ensure(scanned, memory, packs)
                 break
             except ChangedError as error:
                 changed.append(error)
@@ -166,7 +167,13 @@ class BundleUploader:
         known = KnownTree.parse(row.value) if row else None
         scanned = await scanner.run(known, self._listener)
         uri = BundleUri(self._url, scanned.digest)
-        tier, reason = await self._foresee(uri, memory)
+        tier, reason = await foresee(
+            uri,
+            scanned.tree,
+            memory=memory,
+            age=lambda at: self._policy.age(at, self._clock()),
+            store=None if self._policy.offline else self._open,
+        )
         return BundlePlan(
             uri=str(uri),
             digest=scanned.digest,
@@ -176,29 +183,11 @@ class BundleUploader:
             reason=reason,
         )
 
-    async def _foresee(self, uri: BundleUri, memory: Memory) -> tuple[Tier, str]:
-        row = await memory.recall(Table.BUNDLES, bundle_key(uri))
-        age = Age.EXPIRED
-        if row is not None and recalled(row, uri) is not None:
-            age = self._policy.age(row.verified_at, self._clock())
-        if age is Age.FRESH:
-            return "cache", "the store had it a short while ago"
-        if self._policy.offline:
-            known = age is Age.STALE
-            return ("cache" if known else "undecided"), "offline"
-        try:
-            gone = await missing(await self._open(), uri)
-        except StoreError as error:
-            return ("cache" if age is Age.STALE else "undecided"), str(error)
-        if gone:
-            return "upload", "the store does not have it"
-        return "store", "the store has it"
-
     async def _ensure(
-        self, scanned: ScannedTree, memory: Memory
+        self, scanned: ScannedTree, memory: Memory, key: str
     ) -> tuple[Bundle, list[Record]]:
         uri = BundleUri(self._url, scanned.digest)
-        answer = await self._recall(uri, memory)
+        answer = await self._recall(uri, scanned, memory)
         if answer is not None:
             return answer
         if self._policy.offline:
@@ -206,11 +195,27 @@ class BundleUploader:
                 f"offline, and nothing is remembered of {uri}",
                 hint="upload it once without offline",
             )
-        bundle = await self._share(scanned, uri)
-        return bundle, [self._policy.record(bundle, now=self._clock())]
+        manifest = await asyncio.to_thread(Manifest.of, scanned.tree.entries)
+        if manifest.digest != uri.digest:
+            raise _misremembered(scanned)
+        known = await self._known_packs(memory, key)
+        freight = Freight(uri, scanned.tree, manifest, known)
+        bundle = await self._share(freight)
+        at = known.verified_at if known else self._clock()
+        policy = self._policy
+        packs = packs_record(key, uri, manifest, verified_at=at, ttl=policy.ttl)
+        return bundle, [policy.record(bundle, now=at), packs]
+
+    async def _known_packs(self, memory: Memory, key: str) -> KnownPacks | None:
+        """Recall which packs need no question, if that was found out lately."""
+        row = await memory.recall(Table.TREES, key)
+        known = KnownPacks.parse(row) if row else None
+        if known and self._policy.age(known.verified_at, self._clock()) is Age.FRESH:
+            return known
+        return None
 
     async def _recall(
-        self, uri: BundleUri, memory: Memory
+        self, uri: BundleUri, scanned: ScannedTree, memory: Memory
     ) -> tuple[Bundle, list[Record]] | None:
         """Answer from memory, asking the store where memory alone is too old."""
         row = await memory.recall(Table.BUNDLES, bundle_key(uri))
@@ -225,14 +230,15 @@ class BundleUploader:
             case Age.STALE if self._policy.offline:
                 return bundle, []
             case Age.STALE:
-                return await self._revalidate(uri, bundle, memory)
+                manifest = await asyncio.to_thread(Manifest.of, scanned.tree.entries)
+                return await self._revalidate(uri, manifest, bundle, memory)
 
     async def _revalidate(
-        self, uri: BundleUri, bundle: Bundle, memory: Memory
+        self, uri: BundleUri, manifest: Manifest, bundle: Bundle, memory: Memory
     ) -> tuple[Bundle, list[Record]] | None:
         try:
             async with asyncio.timeout(self._policy.revalidate_timeout):
-                gone = await missing(await self._open(), uri)
+                gone = await missing(await self._open(), uri, manifest)
         except (StoreError, TimeoutError) as error:
             reason = str(error) or "it did not answer in time"
             self._listener(
@@ -249,42 +255,27 @@ class BundleUploader:
             return None
         return bundle, [self._policy.record(bundle, now=self._clock())]
 
-    async def _share(self, scanned: ScannedTree, uri: BundleUri) -> Bundle:
+    async def _share(self, freight: Freight) -> Bundle:
         """Deliver a bundle, or wait for whoever in this process does already."""
         mine = False
 
         async def work() -> Bundle:
             nonlocal mine
             mine = True
-            return await self._deliver(scanned, uri)
+            store = await self._open()
+            return await deliver(store, freight, self._listener, locks=self._locks)
 
-        bundle = await self._flights.do(f"bundle {uri}", work)
+        bundle = await self._flights.do(f"bundle {freight.uri}", work)
         if mine:
             return bundle
         return replace(bundle, origin=Origin.FOUND, uploaded_bytes=0)
 
-    async def _deliver(self, scanned: ScannedTree, uri: BundleUri) -> Bundle:
-        store = await self._open()
-        gone = await missing(store, uri)
-        sent = None
-        if gone:
-            async with AsyncExitStack() as stack:
-                if self._locks is not None:
-                    lock = FileLock(self._locks, str(uri), purpose=f"upload {uri}")
-                    await stack.enter_async_context(lock.hold(listener=self._listener))
-                    gone = await missing(store, uri)
-                delivery = Delivery(
-                    store=store, uri=uri, tree=scanned.tree, listener=self._listener
-                )
-                sent = await delivery.run(gone)
-        return Bundle(
-            uri=str(uri),
-            digest=uri.digest,
-            files=len(scanned.tree.entries),
-            size=scanned.tree.size,
-            uploaded_bytes=sent or 0,
-            origin=Origin.UPLOADED if sent else Origin.FOUND,
-        )
+
+def _misremembered(scanned: ScannedTree) -> ChangedError:
+    return ChangedError(
+        f"what is remembered of {str(scanned.tree.root)!r} is not what is there",
+        hint="clear the cache with 'aweigh cache clean'",
+    )
 
 
 def _restless(root: Path, changed: list[ChangedError]) -> ChangedError:

@@ -6,17 +6,20 @@ import hashlib
 import os
 import stat
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from aweigh.oci.digest import Digest
 from aweigh.tree.digests import Identity, digest_file
 from aweigh.tree.entry import Entry, Kind
-from aweigh.tree.signature import FIELDS, pack_section
+from aweigh.tree.names import joined, parted
+from aweigh.tree.signature import FIELDS, ROW
 
 if TYPE_CHECKING:
-    from aweigh.tree.signature import Remembered, Section
-    from aweigh.tree.walk import Folder, Walk
+    from collections.abc import Iterator
+
+    from aweigh.tree.look import Walk
+    from aweigh.tree.signature import Facts, Section
 
 __all__ = ["Content", "Contents"]
 
@@ -30,34 +33,36 @@ class Content:
     """One directory whose contents are known.
 
     Attributes:
-        folder: Its names and what the file system says about them.
-        digests: 32 bytes for each name.
+        path: Below the root, with a final slash; empty for the root.
+        folders: Its directories that were looked into, in the order of their bytes.
+        section: Its files and symlinks.
         targets: The texts of its symlinks, by name.
-        packed: Its section of the signature.
     """
 
-    folder: Folder
-    digests: bytes
+    path: str
+    folders: list[str]
+    section: Section
     targets: dict[str, str]
-    packed: bytes
 
-    def entries(self) -> list[Entry]:
+    def names(self) -> list[str]:
         """Its files and symlinks, in the order of their bytes."""
-        path, stats = self.folder.path, self.folder.stats
-        digests = self.digests.hex()
-        entries: list[Entry] = []
-        rows = zip(self.folder.names, stats[::FIELDS], stats[1::FIELDS], strict=True)
+        return parted(self.section.names())
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Its files and symlinks by name, in the order of their bytes."""
+        stats = array("q", self.section.stats())
+        digests = self.section.digests().hex()
+        rows = zip(self.names(), stats[::FIELDS], stats[1::FIELDS], strict=True)
         for index, (name, mode, size) in enumerate(rows):
+            path = self.path + name
             if stat.S_ISLNK(mode):
                 target = self.targets[name]
-                entry = Entry(path + name, Kind.SYMLINK, False, 0, None, target)
+                yield name, Entry(path, Kind.SYMLINK, False, 0, None, target)
             else:
                 start = index * _HEX
                 digest = Digest(digests[start : start + _HEX])
                 executable = mode & _OWNER_EXECUTES != 0
-                entry = Entry(path + name, Kind.FILE, executable, size, digest)
-            entries.append(entry)
-        return entries
+                yield name, Entry(path, Kind.FILE, executable, size, digest)
 
 
 class Contents:
@@ -66,17 +71,18 @@ class Contents:
     Attributes:
         of: The directories, in the walk's order.
         read: How many files were read.
+        recalled: How many directories are as they are remembered.
         settled: Whether all files are old enough to be recalled next time.
         escaping: Symlinks that lead out of the directory.
     """
 
-    def __init__(self, found: Walk, memory: Remembered, *, settled: int) -> None:
+    def __init__(self, found: Walk, *, settled: int) -> None:
         self.of: dict[str, Content] = {}
         self.read = 0
+        self.recalled = 0
         self.settled = True
         self.escaping: list[str] = []
         self._found = found
-        self._memory = memory
         self._settled = settled
 
     def gather(self) -> None:
@@ -88,49 +94,70 @@ class Contents:
             ChangedError: A file kept changing while it was read.
         """
         for folder in self._found.folders:
-            old = self._memory.of(folder.path)
-            links = any(map(stat.S_ISLNK, folder.stats[::FIELDS]))
-            if (
-                old is not None
-                and not links
-                and old.stats == folder.stats.tobytes()
-                and old.names == os.fsencode("\0".join(folder.names))
-            ):
-                self.of[folder.path] = Content(folder, old.digests, {}, old.packed)
+            section, facts = folder.section, folder.facts
+            targets: dict[str, str] = {}
+            if section is not None:
+                self.recalled += 1
+            elif facts is not None:
+                section, targets = self._look(folder.path, facts)
+                folder.facts, folder.section = None, section
             else:
-                self.of[folder.path] = self._look(folder, old)
+                raise AssertionError
+            path, folders = folder.path, folder.folders
+            self.of[path] = Content(path, folders, section, targets)
             if len(self._found.unreadable) >= _ENOUGH:
                 return
 
-    def _look(self, folder: Folder, old: Section | None) -> Content:
+    def _look(self, path: str, facts: Facts) -> tuple[Section, dict[str, str]]:
+        """Take from memory what did not change, and the rest from the disk."""
+        old = self._found.memory.of(facts.path)
+        links = any(map(stat.S_ISLNK, facts.stats[::FIELDS]))
+        targets: dict[str, str] = {}
+        if old is None or links or not old.has(facts):
+            facts, digests = self._look_at_each(path, facts, old, targets)
+        else:
+            digests = old.digests()
+        modes = facts.stats[::FIELDS]
+        regular = [
+            size
+            for mode, size in zip(modes, facts.stats[1::FIELDS], strict=True)
+            if stat.S_ISREG(mode)
+        ]
+        section, settled = facts.section(
+            digests, files=len(regular), size=sum(regular), settled=self._settled
+        )
+        self.settled = self.settled and settled
+        if old is not None and bytes(old.packed()) == bytes(section.packed()):
+            self.recalled += 1
+            return old, targets
+        return section, targets
+
+    def _look_at_each(
+        self, path: str, facts: Facts, old: Section | None, targets: dict[str, str]
+    ) -> tuple[Facts, bytes]:
         known = {} if old is None else old.known()
-        rows = folder.stats.tobytes()
-        width = len(rows) // max(1, len(folder.names))
+        rows = facts.stats.tobytes()
         names: list[str] = []
         stats = array("q")
         digests = bytearray()
-        targets: dict[str, str] = {}
-        for index, name in enumerate(folder.names):
-            seen = Identity(*folder.stats[index * FIELDS : (index + 1) * FIELDS])
+        for index, name in enumerate(parted(facts.names)):
+            seen = Identity(*facts.stats[index * FIELDS : (index + 1) * FIELDS])
             row, digest = known.get(os.fsencode(name), (b"", b""))
             if stat.S_ISLNK(seen.mode):
-                target = self._target(folder.path, name)
+                target = self._target(path, name)
                 if target is None:
                     continue
                 targets[name] = target
                 digest = hashlib.sha256(os.fsencode(target)).digest()
-            elif row != rows[index * width : (index + 1) * width]:
-                found = self._digest(folder.path + name, seen)
+            elif row != rows[index * ROW : (index + 1) * ROW]:
+                found = self._digest(path + name, seen)
                 if found is None:
                     continue
                 digest, seen = found
             names.append(name)
             stats.extend(seen)
             digests += digest
-        folder.names, folder.stats = names, stats
-        packed, settled = pack_section(folder, bytes(digests), settled=self._settled)
-        self.settled = self.settled and settled
-        return Content(folder, bytes(digests), targets, packed)
+        return replace(facts, names=joined(names), stats=stats), bytes(digests)
 
     def _digest(self, path: str, seen: Identity) -> tuple[bytes, Identity] | None:
         found = self._found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -37,12 +38,14 @@ class Pattern:
     """One line of an ignore file.
 
     Attributes:
+        text: The line itself, as `key`.
         shown: The line and where it stands, as people are told.
         negated: Whether it takes names back in.
         folders_only: Whether it matches nothing but directories.
         glob: What it matches.
     """
 
+    text: str
     shown: str
     negated: bool
     folders_only: bool
@@ -62,7 +65,9 @@ def parse_pattern(text: str, *, shown: str) -> Pattern | None:
     glob = compile_glob(body[:-1] if folders_only else body)
     if glob is None:
         return None
-    return Pattern(shown=shown, negated=negated, folders_only=folders_only, glob=glob)
+    return Pattern(
+        text=text, shown=shown, negated=negated, folders_only=folders_only, glob=glob
+    )
 
 
 def parse_lines(content: bytes, *, name: str) -> tuple[Pattern, ...]:
@@ -157,7 +162,12 @@ def _is_in(folder: str, where: re.Pattern[str] | str) -> bool:
 
 
 class Table:
-    """The patterns for the names of one folder, by what they look at."""
+    """The patterns for the names of one folder, by what they look at.
+
+    Attributes:
+        digest: 16 bytes that stand for the patterns, their order and their bases:
+            with the same ones a name of a folder meets the same fate.
+    """
 
     __slots__ = (
         "_endings",
@@ -168,10 +178,12 @@ class Table:
         "_quick",
         "_suffixes",
         "_whole",
+        "digest",
     )
 
     def __init__(self, lines: Iterable[tuple[Pattern, str]]) -> None:
         """Sort patterns, strongest first, each with the base of its source."""
+        digest = hashlib.blake2b(digest_size=16)
         self._patterns: list[Pattern] = []
         self._literals: dict[str, list[int]] = {}
         # "*.log" and its like are looked up by what follows the last dot.
@@ -182,6 +194,9 @@ class Table:
         for index, (pattern, base) in enumerate(lines):
             self._patterns.append(pattern)
             self._add(index, pattern.glob, len(base))
+            # Neither a line nor a folder has a NUL; latin-1 is a byte each.
+            digest.update(f"{base}\0{pattern.text}\0".encode("latin-1"))
+        self.digest = digest.digest()
         self._suffixes = tuple(suffix for _, suffix in self._endings)
         regex = "|".join(f"(?:{named.pattern})" for _, named in self._named)
         self._quick = re.compile(regex, re.DOTALL).fullmatch if regex else None

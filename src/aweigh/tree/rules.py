@@ -14,6 +14,8 @@ from aweigh.tree.ignore import Ignores, Pattern, Source, key, parse_lines, parse
 from aweigh.tree.repository import find_repository
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from aweigh.tree.ignore import Table
 
 __all__ = ["AWEIGHIGNORE", "BUILTIN", "GITIGNORE", "FolderRules", "Rules"]
@@ -127,7 +129,7 @@ class FolderRules:
         return state, base
 
     def entering(
-        self, path: str, names: list[str], *, shown: str, at: str
+        self, path: str, names: Container[str], *, shown: str, at: str
     ) -> FolderRules:
         """Take in a folder's own ignore files, if it has any.
 

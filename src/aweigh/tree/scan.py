@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import heapq
 import stat
+from array import array
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aweigh.errors import TreeError
 from aweigh.tree.clock import settled_before
 from aweigh.tree.content import Contents
+from aweigh.tree.entries import Entries
 from aweigh.tree.entry import Entry, Kind, Skipped
-from aweigh.tree.signature import FIELDS, Remembered, pack
-from aweigh.tree.walk import in_order, walk
+from aweigh.tree.names import parted
+from aweigh.tree.signature import FIELDS, Remembered, Signature
+from aweigh.tree.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aweigh.tree.content import Content
+    from aweigh.tree.look import Folder, Walk
     from aweigh.tree.rules import Rules
-    from aweigh.tree.walk import Walk
 
-__all__ = ["Entry", "Kind", "Skipped", "Tree", "scan"]
+__all__ = ["Entries", "Entry", "Kind", "Skipped", "Tree", "scan"]
 
 _TOLD: Final = 10
 _LARGEST: Final = 5
@@ -36,26 +39,43 @@ class Tree:
         root: The directory, absolute and without symlinks.
         entries: Files, symlinks and empty directories, by the bytes of their paths.
         skipped: What was left out, and by which rule.
-        collisions: Paths that are one on some file systems: equal but for case or
-            Unicode's composed forms. They cannot be unpacked there.
+        files: How many entries are regular files.
         read: How many files were read; the others were known.
         size: Bytes of all files.
-        signature: To be given back as ``remembered`` next time. Equal signatures
-            mean equal entries.
+        unchanged: Whether everything is as it was remembered: equal entries, and
+            nothing new to remember.
         reusable: Whether nothing has to be read next time if nothing changes: no
             file is so young that its times prove nothing.
+        sealed: What to remember, not yet packed.
         follow: Whether symlinks stand for what they point to.
     """
 
     root: Path
-    entries: tuple[Entry, ...]
+    entries: Entries
     skipped: tuple[Skipped, ...]
-    collisions: tuple[tuple[str, ...], ...]
+    files: int
     read: int
     size: int
-    signature: bytes
+    unchanged: bool
     reusable: bool
+    sealed: Signature
     follow: bool = False
+
+    @property
+    def signature(self) -> bytes:
+        """To be given back as ``remembered`` next time.
+
+        Equal signatures mean equal entries.
+        """
+        return self.sealed.packed()
+
+    @property
+    def collisions(self) -> tuple[tuple[str, ...], ...]:
+        """Paths that are one on some file systems, where they cannot be unpacked.
+
+        They are equal but for case or Unicode's composed forms.
+        """
+        return self.entries.collisions()
 
     def source(self, entry: Entry) -> Path:
         """Say where to read an entry; never a symlink, also for followed ones."""
@@ -70,6 +90,7 @@ def scan(
     follow: bool = False,
     size_limit: int | None = None,
     remembered: bytes | None = None,
+    skip: int = 0,
 ) -> Tree:
     """List a directory and digest its files, reading only what may have changed.
 
@@ -84,6 +105,7 @@ def scan(
             kept, and one that leads out of the directory is an error.
         size_limit: Bytes of all files together that are too much; None for any.
         remembered: `Tree.signature` of an earlier scan. Anything else is ignored.
+        skip: Bytes in front of it that are the caller's own.
 
     Raises:
         TreeError: The root is no directory, or ``/``; files or directories cannot be
@@ -92,26 +114,26 @@ def scan(
     """
     top, device = _open(root)
     settled = settled_before(device)
-    memory = Remembered(remembered, device=device, follow=follow)
-    found = walk(top, rules, follow=follow)
+    memory = Remembered(remembered, device=device, follow=follow, skip=skip)
+    found = walk(top, rules, follow=follow, memory=memory)
     _refuse_unreadable(top, found.unreadable)
     if size_limit is not None:
         _refuse_oversized(top, found, size_limit)
-    contents = Contents(found, memory, settled=settled)
+    contents = Contents(found, settled=settled)
     contents.gather()
     _refuse_unreadable(top, found.unreadable)
     _refuse_escaping(top, contents.escaping)
-    entries = tuple(_entries(contents.of))
-    sections = [content.packed for content in contents.of.values()]
+    sections = [content.section for content in contents.of.values()]
     return Tree(
         root=Path(top),
-        entries=entries,
+        entries=Entries(contents.of),
         skipped=tuple(found.skipped),
-        collisions=tuple(found.collisions),
+        files=sum(section.files for section in sections),
         read=contents.read,
-        size=sum(entry.size for entry in entries),
-        signature=pack(sections, device=device, follow=follow),
+        size=sum(section.size for section in sections),
+        unchanged=contents.recalled == len(sections) == len(memory),
         reusable=contents.settled,
+        sealed=Signature(sections=sections, device=device, follow=follow),
         follow=follow,
     )
 
@@ -139,50 +161,6 @@ def _open(root: Path) -> tuple[str, int]:
     return str(top), status.st_dev
 
 
-def _entries(contents: dict[str, Content]) -> Iterator[Entry]:
-    """All entries by the bytes of their paths; a deep tree needs no deep stack."""
-    filled: dict[str, bool] = {}
-    for path, content in reversed(contents.items()):
-        children = (f"{path}{name}/" for name in content.folder.folders)
-        filled[path] = bool(content.folder.names) or any(
-            filled[child] or contents[child].folder.kept_empty
-            for child in children
-            if child in filled
-        )
-    stack = [iter(_listing("", contents, filled))]
-    while stack:
-        for item in stack[-1]:
-            if isinstance(item, str):
-                stack.append(iter(_listing(item, contents, filled)))
-                break
-            yield item
-        else:
-            stack.pop()
-
-
-def _listing(
-    path: str, contents: dict[str, Content], filled: dict[str, bool]
-) -> list[Entry | str]:
-    """A directory's entries and, as paths, the directories to go on with."""
-    content = contents.get(path)
-    if content is None:
-        return []
-    entries = content.entries()
-    items: dict[str, Entry | str] = dict(
-        zip(content.folder.names, entries, strict=True)
-    )
-    for name in content.folder.folders:
-        child = f"{path}{name}/"
-        if filled.get(child):
-            # A slash sorts the directory where the paths of its content belong.
-            items[f"{name}/"] = child
-        elif child in filled and contents[child].folder.kept_empty:
-            items[name] = Entry(path + name, Kind.DIRECTORY, False, 0, None)
-    if len(items) == len(entries):
-        return list(items.values())
-    return [items[name] for name in in_order(items)]
-
-
 def _refuse_unreadable(top: str, unreadable: list[tuple[str, OSError]]) -> None:
     if unreadable:
         told = "; ".join(
@@ -207,24 +185,10 @@ def _refuse_escaping(top: str, escaping: list[str]) -> None:
 
 
 def _refuse_oversized(top: str, found: Walk, limit: int) -> None:
-    sizes = (
-        (size, folder.path + name)
-        for folder in found.folders
-        for name, mode, size in zip(
-            folder.names, folder.stats[::FIELDS], folder.stats[1::FIELDS], strict=True
-        )
-        if stat.S_ISREG(mode)
-    )
-    total = 0
-    largest: list[tuple[int, str]] = []
-    for each in sizes:
-        total += each[0]
-        if len(largest) < _LARGEST:
-            heapq.heappush(largest, each)
-        elif each > largest[0]:
-            heapq.heapreplace(largest, each)
+    total = sum(folder.size for folder in found.folders)
     if total > limit:
-        largest.sort(reverse=True)
+        sizes = chain.from_iterable(map(_sizes, found.folders))
+        largest = heapq.nlargest(_LARGEST, sizes)
         told = ", ".join(f"{path!r} ({size} bytes)" for size, path in largest)
         raise TreeError(
             f"{top!r} holds {total} bytes, more than bundle_size_limit ({limit});"
@@ -232,3 +196,17 @@ def _refuse_oversized(top: str, found: Walk, limit: int) -> None:
             hint="leave files out with .aweighignore, or raise bundle_size_limit",
             paths=[path for _, path in largest],
         )
+
+
+def _sizes(folder: Folder) -> Iterator[tuple[int, str]]:
+    """The regular files of a directory, with their bytes in front."""
+    names, stats = b"", array("q")
+    if folder.section is not None:
+        names = folder.section.names()
+        stats.frombytes(folder.section.stats())
+    elif folder.facts is not None:
+        names, stats = folder.facts.names, folder.facts.stats
+    rows = zip(parted(names), stats[::FIELDS], stats[1::FIELDS], strict=True)
+    for name, mode, size in rows:
+        if stat.S_ISREG(mode):
+            yield size, folder.path + name

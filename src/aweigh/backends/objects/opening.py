@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from obstore.exceptions import BaseError
 from obstore.store import MemoryStore, from_url
 
-from aweigh.backends.objects.place import LazyDirectory, Remote
-from aweigh.backends.objects.store import Deadlines, ObjectStore
+from aweigh.backends.objects.deadlines import Deadlines
+from aweigh.backends.objects.directory import DirectoryStore
+from aweigh.backends.objects.place import Remote
+from aweigh.backends.objects.store import ObjectStore
 from aweigh.bundle.store import Scheme, StoreUrl
 from aweigh.errors import SettingsError
 
@@ -59,22 +60,20 @@ async def open_store(
     limits = deadlines or Deadlines()
     match parsed.scheme:
         case Scheme.FILE:
-            yield ObjectStore(
-                parsed,
-                LazyDirectory(Path(parsed.location)),
-                listener=listener,
-                deadlines=limits,
-            )
+            yield DirectoryStore(parsed, deadlines=limits)
         case Scheme.MEMORY:
             handle = _memory.setdefault(parsed.location, MemoryStore())
             yield ObjectStore(
-                parsed, Remote(handle, handle), listener=listener, deadlines=limits
+                parsed,
+                Remote(handle=handle, parts=handle),
+                listener=listener,
+                deadlines=limits,
             )
         case Scheme.S3 | Scheme.GS | Scheme.AZ:
             # Parts of one upload are retried by obstore: only it still has them.
             place = Remote(
-                _remote(parsed, _UNBOUNDED, retries=0),
-                _remote(parsed, timedelta(seconds=limits.transfer), retries=2),
+                handle=_remote(parsed, _UNBOUNDED, retries=0),
+                parts=_remote(parsed, timedelta(seconds=limits.transfer), retries=2),
             )
             yield ObjectStore(parsed, place, listener=listener, deadlines=limits)
 

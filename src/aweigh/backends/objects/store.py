@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -22,11 +21,12 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore as Handle
 
-    from aweigh.backends.objects.place import Place
+    from aweigh.backends.objects.deadlines import Deadlines
+    from aweigh.backends.objects.place import Remote
     from aweigh.bundle.store import StoreUrl
     from aweigh.events import Listener
 
-__all__ = ["Deadlines", "ObjectStore"]
+__all__ = ["ObjectStore"]
 
 T = TypeVar("T")
 
@@ -34,28 +34,11 @@ _PIECE: Final = 1 << 20
 _READ_ATTEMPTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """How long a store may take, in seconds.
-
-    Attributes:
-        request: For an answer that carries no content, and until content begins.
-        piece: For each piece of a download.
-        transfer: For an upload of up to 16 MiB: one small object, or one part.
-        abort: For cleaning up after an upload that was cancelled.
-    """
-
-    request: float = 15.0
-    piece: float = 60.0
-    transfer: float = 300.0
-    abort: float = 10.0
-
-
 class ObjectStore:
     """A `aweigh.bundle.store.Store` on obstore."""
 
     def __init__(
-        self, url: StoreUrl, place: Place, *, listener: Listener, deadlines: Deadlines
+        self, url: StoreUrl, place: Remote, *, listener: Listener, deadlines: Deadlines
     ) -> None:
         """Wire a store; `aweigh.backends.objects.open_store` does it from a URL."""
         self._url = url
@@ -75,9 +58,7 @@ class ObjectStore:
         Raises:
             StoreError: The store refused, or did not answer within the deadline.
         """
-        handle = await asyncio.to_thread(self._place.reading)
-        if handle is None:
-            return None
+        handle = self._place.handle
 
         async def ask() -> int | None:
             try:
@@ -115,9 +96,7 @@ class ObjectStore:
 
     async def _get_from(self, name: str, offset: int) -> AsyncGenerator[bytes, None]:
         what = f"get {name}"
-        handle = await asyncio.to_thread(self._place.reading)
-        if handle is None:
-            raise self._not_found(name)
+        handle = self._place.handle
 
         async def ask() -> AsyncIterator[bytes]:
             options: GetOptions = {"range": {"offset": offset}} if offset else {}
@@ -176,7 +155,7 @@ class ObjectStore:
         return True
 
     async def _create(self, name: str, body: bytes) -> bool:
-        handle = await self._writing(f"put {name}")
+        handle = self._place.handle
 
         async def ask() -> bool:
             try:
@@ -199,7 +178,7 @@ class ObjectStore:
         return True
 
     async def _put_parts(self, name: str, feed: Feed, sizes: PartSizes) -> None:
-        handle = await self._writing(f"put {name}", parts=True)
+        handle = self._place.parts
 
         async def send() -> None:
             await handle.put_async(
@@ -236,13 +215,6 @@ class ObjectStore:
                 # Looked at, so that asyncio does not call it a forgotten failure.
                 if sending.done():
                     sending.exception()
-
-    async def _writing(self, what: str, *, parts: bool = False) -> Handle:
-        choose = self._place.parts if parts else self._place.writing
-        try:
-            return await asyncio.to_thread(choose)
-        except OSError as error:
-            raise translate(error, self._url, what) from error
 
     async def _ask(
         self, what: str, call: Callable[[], Awaitable[T]], seconds: float

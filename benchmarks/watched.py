@@ -40,9 +40,12 @@ class Watched:
 
 
 def run_watched(
-    command: Sequence[str], env: Mapping[str, str], folder: Path
+    command: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    interval: float = _INTERVAL,
 ) -> Watched:
-    """Run a command in a directory.
+    """Run a command in a directory, looking at its children every so many seconds.
 
     Raises:
         RuntimeError: It failed; the message is what it wrote.
@@ -58,7 +61,9 @@ def run_watched(
     ) as process:
         peaks: dict[int, tuple[float, str]] = {}
         ended = threading.Event()
-        looking = threading.Thread(target=_look, args=(process.pid, ended, peaks))
+        looking = threading.Thread(
+            target=_look, args=(process.pid, ended, peaks, interval)
+        )
         looking.start()
         try:
             said, error = process.communicate()
@@ -75,10 +80,13 @@ def run_watched(
 
 
 def _look(
-    root: int, ended: threading.Event, peaks: dict[int, tuple[float, str]]
+    root: int,
+    ended: threading.Event,
+    peaks: dict[int, tuple[float, str]],
+    interval: float,
 ) -> None:
     ours = b""
-    while not ended.wait(_INTERVAL):
+    while not ended.wait(interval):
         with suppress(OSError):
             ours = ours or Path(f"/proc/{root}/cmdline").read_bytes()
         for pid in _descendants(root):

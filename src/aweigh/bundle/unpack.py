@@ -1,0 +1,252 @@
+"""Unpacks verified packs, side by side, into a directory that nobody sees yet.
+
+A pack may be hostile, and so may be the manifest of a URI that a stranger gave: no path
+or link leaves the directory, nothing is written through a symlink, and what is written
+is bounded by what the manifest says. Contents are checked while they are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from aweigh.archive.compress import unzstd
+from aweigh.archive.extract import FILE_FLAGS, FOLDER_FLAGS, refuse_escapes
+from aweigh.archive.member import Names
+from aweigh.bundle.listing import decode
+from aweigh.bundle.pack import LENGTH, LISTING_LIMIT, pack_bound
+from aweigh.bundle.staging import MARKER
+from aweigh.errors import DamagedError, TreeError
+from aweigh.oci.digest import Digest
+from aweigh.tree.entry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from aweigh.bundle.manifest import Pack
+    from aweigh.tree.entry import Entry
+
+__all__ = ["Unpacking"]
+
+_PIECE: Final = 1 << 20
+
+
+class Unpacking:
+    """One directory in the making; its methods block, and `pack` may run in threads."""
+
+    def __init__(self, tree: Path) -> None:
+        """Name a directory, which is made when the first pack comes."""
+        self._tree = tree
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._names = Names()
+        self._made: set[str] = set()
+        self._links: dict[str, str] = {}
+
+    def stop(self) -> None:
+        """Make every running `pack` fail at its next piece."""
+        self._stopped.set()
+
+    def pack(self, path: Path, pack: Pack) -> None:
+        """Unpack one pack; each may be unpacked once.
+
+        Raises:
+            DamagedError: It is not what the manifest says, or leaves the directory.
+            TreeError: The file system does not take a file.
+            InterruptedError: It was told to stop.
+        """
+        stream = _Stream(unzstd(self._pieces(path), limit=pack_bound(pack)))
+        entries = _listing(stream, pack)
+        self._admit(entries)
+        shown = ""
+        folder = _Folder(self._tree)
+        try:
+            with self._lock:
+                folder.open(self._made)
+            for entry in entries:
+                shown = entry.path
+                parent, _, name = shown.rpartition("/")
+                if entry.kind is Kind.FILE:
+                    self._enter(folder, parent)
+                    _write(stream, entry, name, folder.descriptor)
+                else:
+                    is_folder = entry.kind is Kind.DIRECTORY
+                    self._enter(folder, shown if is_folder else parent)
+        except OSError as error:
+            if isinstance(error, InterruptedError):
+                raise
+            raise _untaken(shown, error) from error
+        finally:
+            folder.close()
+        stream.finish()
+
+    def finish(self) -> None:
+        """Make the symlinks, last of all, so that nothing was written through one.
+
+        Raises:
+            DamagedError: One leaves the directory.
+            TreeError: The file system does not take one.
+        """
+        refuse_escapes(self._links)
+        for path, target in self._links.items():
+            try:
+                (self._tree / path).symlink_to(target)
+            except OSError as error:
+                raise _untaken(path, error) from error
+
+    def _pieces(self, path: Path) -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                if self._stopped.is_set():
+                    raise InterruptedError
+                yield piece
+
+    def _admit(self, entries: Sequence[Entry]) -> None:
+        """Refuse entries that cannot be beside those of other packs."""
+        with self._lock:
+            for entry in entries:
+                wrong = self._names.add(entry.path, entry.kind.value)
+                if entry.path == MARKER:
+                    wrong = "is a name of ours"
+                if wrong:
+                    raise _damaged(f"{entry.path!r} {wrong}")
+                if entry.kind is Kind.SYMLINK:
+                    self._links[entry.path] = entry.target
+
+    def _enter(self, folder: _Folder, path: str) -> None:
+        if path != folder.path:
+            with self._lock:
+                folder.enter(path, self._made)
+
+
+class _Folder:
+    """The directory that files are written into, by its descriptor."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._top = -1
+        self.descriptor = -1
+        self.path = ""
+
+    def open(self, made: set[str]) -> None:
+        """Open the root, made when it is the first time."""
+        if "" not in made:
+            self._root.mkdir(mode=0o755)
+            made.add("")
+        self._top = self.descriptor = os.open(self._root, FOLDER_FLAGS)
+
+    def enter(self, path: str, made: set[str]) -> None:
+        """Go to a directory, and make it and its parents once.
+
+        One that is there and was not made by us is another's namesake.
+        """
+        here = os.dup(self._top)
+        try:
+            whole = ""
+            for name in path.split("/") if path else ():
+                whole = f"{whole}/{name}" if whole else name
+                if whole not in made:
+                    os.mkdir(name, 0o755, dir_fd=here)
+                    made.add(whole)
+                inner = os.open(name, FOLDER_FLAGS, dir_fd=here)
+                os.close(here)
+                here = inner
+        except BaseException:
+            os.close(here)
+            raise
+        self._leave()
+        self.descriptor, self.path = here, path
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._leave()
+        if self._top >= 0:
+            os.close(self._top)
+
+    def _leave(self) -> None:
+        if self.descriptor not in {-1, self._top}:
+            os.close(self.descriptor)
+        self.descriptor = self._top
+
+
+class _Stream:
+    """Unpacked bytes that are taken in pieces."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._piece = memoryview(b"")
+
+    def take(self, limit: int) -> memoryview:
+        """Return at least one byte, at most ``limit``."""
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                raise _damaged("it ends in the middle")
+            self._piece = memoryview(piece)
+        taken, self._piece = self._piece[:limit], self._piece[limit:]
+        return taken
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next bytes."""
+        parts: list[memoryview] = []
+        while size:
+            parts.append(self.take(size))
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+    def finish(self) -> None:
+        """Refuse what follows."""
+        if self._piece or any(self._pieces):
+            raise _damaged("it goes on after its end")
+
+
+def _listing(stream: _Stream, pack: Pack) -> tuple[Entry, ...]:
+    (length,) = LENGTH.unpack(stream.exactly(LENGTH.size))
+    if length > LISTING_LIMIT:
+        raise _damaged("its listing is too long")
+    listing = stream.exactly(length)
+    found = Digest.of(listing)
+    if found != pack.listing:
+        raise _damaged(f"its listing has digest {found}")
+    entries = decode(listing)
+    size = sum(entry.size for entry in entries)
+    if (len(entries), size) != (pack.count, pack.size):
+        raise _damaged("its listing is not what the manifest says of it")
+    return entries
+
+
+def _write(stream: _Stream, entry: Entry, name: str, folder: int) -> None:
+    mode = 0o755 if entry.executable else 0o644
+    descriptor = os.open(name, FILE_FLAGS, mode, dir_fd=folder)
+    digest = hashlib.sha256()
+    try:
+        left = entry.size
+        while left:
+            piece = stream.take(left)
+            digest.update(piece)
+            left -= len(piece)
+            while piece:
+                piece = piece[os.write(descriptor, piece) :]
+    finally:
+        os.close(descriptor)
+    if entry.digest is None or digest.hexdigest() != entry.digest.hex:
+        raise _damaged(f"{entry.path!r} has other content than its digest")
+
+
+def _untaken(path: str, error: OSError) -> TreeError:
+    return TreeError(
+        f"cannot write {path!r}: {error.strerror}",
+        hint="make room, or unpack to a file system that tells apart"
+        " upper and lower case and takes such names",
+        paths=[path],
+    )
+
+
+def _damaged(what: str) -> DamagedError:
+    return DamagedError(
+        f"the pack was refused: {what}",
+        hint="it was damaged or made to harm; upload it anew from a tree you trust",
+    )

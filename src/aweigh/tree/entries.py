@@ -1,0 +1,126 @@
+"""The entries of a tree, made when asked for: an unchanged tree needs none."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+from aweigh.tree.entry import Entry, Kind
+from aweigh.tree.names import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aweigh.tree.content import Content
+
+__all__ = ["Entries"]
+
+
+class Entries(Sequence[Entry]):
+    """All entries of a tree by the bytes of their paths.
+
+    Going through them makes them anew each time, one directory at a time, so that a
+    large tree need not be in memory; asking for one of them by number keeps them all.
+    Equal to any sequence of the same entries.
+    """
+
+    __slots__ = ("_all", "_count", "_filled", "_of")
+
+    def __init__(self, contents: dict[str, Content]) -> None:
+        """Count the entries of directories that are in the walk's order."""
+        self._of = contents
+        self._all: tuple[Entry, ...] | None = None
+        self._count = 0
+        # Whether anything is in a directory, by its path; children come first.
+        self._filled: dict[str, bool] = {}
+        for path, content in reversed(contents.items()):
+            self._count += content.section.count + len(self._empty(content))
+            self._filled[path] = content.section.count > 0 or any(
+                self._filled[child] or contents[child].section.kept_empty
+                for child in self._children(content)
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Entry, ...]: ...
+    def __getitem__(self, index: int | slice) -> Entry | tuple[Entry, ...]:
+        if self._all is None:
+            self._all = tuple(self._made())
+        return self._all[index]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self._made() if self._all is None else iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            mine == theirs for mine, theirs in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+    def collisions(self) -> tuple[tuple[str, ...], ...]:
+        """Paths that are equal but for case or Unicode's composed forms."""
+        found: list[tuple[str, ...]] = []
+        for content in self._of.values():
+            found.extend(_colliding([*content.names(), *content.folders], content.path))
+        return tuple(found)
+
+    def _made(self) -> Iterator[Entry]:
+        """A deep tree needs no deep stack."""
+        stack = [iter(self._listing(""))]
+        while stack:
+            for item in stack[-1]:
+                if isinstance(item, str):
+                    stack.append(iter(self._listing(item)))
+                    break
+                yield item
+            else:
+                stack.pop()
+
+    def _listing(self, path: str) -> Iterable[Entry | str]:
+        """A directory's entries and, as paths, the directories to go on with."""
+        content = self._of.get(path)
+        if content is None:
+            return ()
+        items: dict[str, Entry | str] = dict(content.entries())
+        if not content.folders:
+            return items.values()
+        for child in self._children(content):
+            if self._filled[child]:
+                # A slash sorts the directory where the paths of its content belong.
+                items[child.removeprefix(path)] = child
+        for child in self._empty(content):
+            entry = Entry(child[:-1], Kind.DIRECTORY, False, 0, None)
+            items[entry.path.removeprefix(path)] = entry
+        return [items[name] for name in in_order(items)]
+
+    def _children(self, content: Content) -> Iterator[str]:
+        """Its directories that were not gone when they were looked into."""
+        children = (f"{content.path}{name}/" for name in content.folders)
+        return (child for child in children if child in self._filled)
+
+    def _empty(self, content: Content) -> list[str]:
+        """Its directories that are entries themselves."""
+        return [
+            child
+            for child in self._children(content)
+            if not self._filled[child] and self._of[child].section.kept_empty
+        ]
+
+
+def _colliding(names: list[str], folder: str) -> Iterable[tuple[str, ...]]:
+    text = "".join(names)
+    if text.isascii() and len(set(map(str.lower, names))) == len(names):
+        return ()
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        groups.setdefault(folded, []).append(folder + name)
+    return (tuple(group) for group in groups.values() if len(group) > 1)
