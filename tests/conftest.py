@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from aweigh.settings import Settings, environment
@@ -20,9 +21,12 @@ def pytest_configure() -> None:
     """Let tests interrupt their processes, also where ours ignores it.
 
     A shell starts what it puts in the background with SIGINT ignored, and children
-    inherit that.
+    inherit that. No example has a deadline: the machine may be busy with others, and
+    how long something takes is for the benchmarks.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("busy", deadline=None)
+    hypothesis.settings.load_profile("busy")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m real` chooses
