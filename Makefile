@@ -55,7 +55,8 @@ bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_check
 	$(BIN)/python -m benchmarks.bench_localdb
 	$(BIN)/python -m benchmarks.bench_warm
-	$(BIN)/python -m benchmarks.bench_bundle
+	$(BIN)/python -m benchmarks.bench_bundle --trees 200,10k --runs 5
+	$(BIN)/python -m benchmarks.bench_bundle --report benchmarks/.envs/bundles.jsonl
 	$(BIN)/python -m benchmarks.bench_layers --sets science --runs 3 --prune
 	$(BIN)/python -m benchmarks.bench_layers --report benchmarks/.envs/layers.jsonl
 
