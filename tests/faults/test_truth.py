@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.pack import open_manifest
 from aweigh.bundle.upload import BundlePolicy, BundleUploader
 from aweigh.concurrency.single_flight import SingleFlight
 from aweigh.errors import AweighError, StoreError
@@ -259,6 +260,7 @@ class Bundles(World):
         (self.root / "a.py").write_text("1")
         self.store = Store()
         self.digests: dict[object, str] = {}
+        self.packs: dict[str, set[str]] = {}
 
     def wire(self) -> None:
         """Make the uploader of a new process."""
@@ -301,7 +303,8 @@ class Bundles(World):
         assert before <= set(store.objects)
         if store.failed == failed or bundle is None:
             for name in store.lacked[lacked:]:
-                self.refute(f"sha256:{name.split('/')[1]}")
+                for digest in self.needing(name):
+                    self.refute(digest)
         if bundle is None:
             return
         digest = str(bundle.digest)
@@ -327,8 +330,17 @@ class Bundles(World):
 
     def is_there(self, digest: str) -> bool:
         """Whether the store holds all of a bundle."""
-        held = {name for name in self.store.objects if digest in name}
-        return len(held) == 2
+        stored = self.store.objects.get(f"bundles/{digest}/manifest")
+        if stored is None:
+            return False
+        found = open_manifest(bytes(stored), Digest(digest), name=digest)
+        self.packs[f"sha256:{digest}"] = {pack.name for pack in found.packs}
+        return self.packs[f"sha256:{digest}"] <= set(self.store.objects)
+
+    def needing(self, name: str) -> list[str]:
+        """Return the bundles that are not whole without an object."""
+        whole = [digest for digest, packs in self.packs.items() if name in packs]
+        return [*whole, f"sha256:{name.split('/')[1]}"]
 
     @rule(part=st.sampled_from(("pack", "manifest", "")))
     def delete(self, part: str) -> None:

@@ -402,3 +402,12 @@ def _minor(path: Path) -> int:
     ((minor,),) = connection.execute("PRAGMA user_version").fetchall()
     connection.close()
     return int(minor)
+
+
+async def test_what_another_has_just_made_is_seen(tmp_path: Path) -> None:
+    """Who found no database and waited for another process looks again."""
+    async with database(tmp_path) as waits, database(tmp_path) as builds:
+        assert await waits.recall(Table.IMAGES, record_key("a")) is None
+        await builds.remember([record("a")])
+        await asyncio.sleep(0.1)
+        assert await waits.recall(Table.IMAGES, record_key("a")) is not None

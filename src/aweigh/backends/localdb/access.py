@@ -34,7 +34,9 @@ __all__ = ["Access", "uninterrupted"]
 
 T = TypeVar("T")
 
-_ABSENT_FOR = 1.0
+# Many recalls at once need not all look for the file; but whoever has waited for
+# another process must see what that one has just made.
+_ABSENT_FOR = 0.05
 _BUSY_PAUSE = 0.01
 _NO_CACHE_HINT = "everything works without it, only slower; see `aweigh doctor`"
 

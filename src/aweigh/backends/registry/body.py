@@ -32,6 +32,8 @@ _PIECE = 64 << 10
 # A stream that brings less than this within the idle deadline counts as silent, so
 # that a byte now and then does not hold us for ever.
 _PACE = 16 << 10
+_LONGEST_READ = 5.0
+_MOMENT = 0.005
 
 
 async def read_bounded(
@@ -143,8 +145,7 @@ class FileBody:
         # The client's writer was cancelled with the request; let it come out first.
         await asyncio.sleep(0)
         for blocks in self._begun:
-            with suppress(RuntimeError):  # it is being read at this moment
-                await blocks.aclose()
+            await _close(blocks)
 
     async def content(self) -> AsyncIterator[bytes]:
         """Yield exactly as many bytes as were promised.
@@ -191,6 +192,19 @@ class FileBody:
                 yield block
                 block = following
         yield block
+
+
+async def _close(blocks: AsyncGenerator[bytes, None]) -> None:
+    """Close a generator, once a thread that reads or closes its file has come back."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_READ):
+            while True:
+                try:
+                    await blocks.aclose()
+                except RuntimeError:
+                    await asyncio.sleep(_MOMENT)
+                else:
+                    return
 
 
 def unreadable(path: Path, error: OSError) -> ChangedError:
