@@ -6,23 +6,21 @@ import io
 import os
 import subprocess
 import tarfile
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aweigh.archive.extract import extract
 from aweigh.archive.header import MTIME
 from aweigh.archive.member import Member
 from aweigh.archive.tar import CHUNK, tar_chunks
-from aweigh.errors import AweighError, ChangedError, TreeError
+from aweigh.errors import ChangedError, TreeError
 from aweigh.oci.digest import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def file(path: str, content: bytes, *, executable: bool = False) -> Member:
@@ -116,8 +114,8 @@ def test_python_reads_what_was_written(members: list[Member]) -> None:
 
 @given(member_lists())
 @settings(max_examples=25, deadline=None)
-def test_gnu_tar_and_extract_agree_on_names(members: list[Member]) -> None:
-    """GNU tar lists the bytes of every name, and unpacking gives the files back."""
+def test_gnu_tar_agrees_on_names(members: list[Member]) -> None:
+    """GNU tar lists the bytes of every name."""
     content = packed(members)
     listed = subprocess.run(
         ["tar", "--list", "--quoting-style=literal", "--null"],
@@ -130,23 +128,6 @@ def test_gnu_tar_and_extract_agree_on_names(members: list[Member]) -> None:
         f"{each.path}{'/' if each.kind == 'directory' else ''}\n" for each in members
     )
     assert listed == os.fsencode(wanted)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "out")
-        try:
-            extract([content], target, expected={each.path: each for each in members})
-        except AweighError as error:
-            # Some generated names are longer, or links lead further, than allowed.
-            assert "leaves" in str(error) or "long" in str(error)  # noqa: PT017
-            return
-        for member in members:
-            path = target / member.path
-            if member.kind == "file":
-                assert path.read_bytes() == member.source
-                assert os.access(path, os.X_OK) == member.executable
-            elif member.kind == "symlink":
-                assert os.readlink(path) == member.target  # noqa: PTH115
-            else:
-                assert path.is_dir()
 
 
 def test_same_members_same_bytes(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def unzstd(chunks: Iterable[bytes], *, limit: int) -> Iterator[bytes]:
     """Decompress zstd frames, in pieces of at most 1 MiB.
 
     A stream cut inside a frame ends early without an error here; whoever knows what
-    must be in it notices (`aweigh.archive.extract`).
+    must be in it notices (`aweigh.archive.escapes`).
 
     Args:
         chunks: The compressed stream.

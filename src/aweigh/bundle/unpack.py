@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.compress import unzstd
-from aweigh.archive.extract import FILE_FLAGS, FOLDER_FLAGS, refuse_escapes
+from aweigh.archive.escapes import refuse_escapes
 from aweigh.archive.member import Names
 from aweigh.bundle.listing import decode
 from aweigh.bundle.pack import LENGTH, LISTING_LIMIT, pack_bound
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Unpacking"]
 
 _PIECE: Final = 1 << 20
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Unpacking:
@@ -136,7 +138,7 @@ class _Folder:
         if "" not in made:
             self._root.mkdir(mode=0o755)
             made.add("")
-        self._top = self.descriptor = os.open(self._root, FOLDER_FLAGS)
+        self._top = self.descriptor = os.open(self._root, _FOLDER_FLAGS)
 
     def enter(self, path: str, made: set[str]) -> None:
         """Go to a directory, and make it and its parents once.
@@ -151,7 +153,7 @@ class _Folder:
                 if whole not in made:
                     os.mkdir(name, 0o755, dir_fd=here)
                     made.add(whole)
-                inner = os.open(name, FOLDER_FLAGS, dir_fd=here)
+                inner = os.open(name, _FOLDER_FLAGS, dir_fd=here)
                 os.close(here)
                 here = inner
         except BaseException:
@@ -220,7 +222,7 @@ def _listing(stream: _Stream, pack: Pack) -> tuple[Entry, ...]:
 
 def _write(stream: _Stream, entry: Entry, name: str, folder: int) -> None:
     mode = 0o755 if entry.executable else 0o644
-    descriptor = os.open(name, FILE_FLAGS, mode, dir_fd=folder)
+    descriptor = os.open(name, _FILE_FLAGS, mode, dir_fd=folder)
     digest = hashlib.sha256()
     try:
         left = entry.size
