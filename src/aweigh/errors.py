@@ -18,6 +18,9 @@
     │   ├── EngineUnavailableError    it did not answer at all
     │   ├── BuildError           a step failed; carries the step and its last lines
     │   └── PushError            the engine could not push what it built
+    ├── TargetError              where tasks run, something said no
+    │   ├── ImageGoneError       the image is not where it was said to be
+    │   └── DeployError          a new version does not get well
     ├── ResolveError             no set of package versions fits
     ├── LockTimeoutError         another process held a lock for too long
     ├── WrongLoopError           something of one event loop was used in another
@@ -43,8 +46,10 @@ __all__ = [
     "BundleNotFoundError",
     "ChangedError",
     "DamagedError",
+    "DeployError",
     "EngineError",
     "EngineUnavailableError",
+    "ImageGoneError",
     "InvalidDigestError",
     "InvalidManifestError",
     "InvalidPlatformError",
@@ -61,6 +66,7 @@ __all__ = [
     "SpecError",
     "StoreError",
     "StoreUnavailableError",
+    "TargetError",
     "TreeError",
     "UndecidedError",
     "WrongLoopError",
@@ -246,6 +252,37 @@ class BuildError(EngineError):
 
 class PushError(EngineError):
     """The engine could not push an image, or pushed another one than it built."""
+
+
+class TargetError(AweighError):
+    """A target could not start, find or stop something.
+
+    Attributes:
+        target: The target's name.
+    """
+
+    def __init__(self, message: str, *, hint: str, target: str) -> None:
+        super().__init__(message, hint=hint)
+        self.target = target
+
+
+class ImageGoneError(TargetError):
+    """A target cannot get the image that we said is there; it may have been deleted."""
+
+
+class DeployError(TargetError):
+    """A new version of a service does not get well; the old one is kept.
+
+    Attributes:
+        log: The last lines that the new version wrote, oldest first.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, target: str, log: Sequence[str] = ()
+    ) -> None:
+        tail = "".join(f"\n    {line}" for line in log)
+        super().__init__(message + tail, hint=hint, target=target)
+        self.log = tuple(log)
 
 
 class ResolveError(AweighError):
