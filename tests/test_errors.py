@@ -50,6 +50,8 @@ def make(kind: type[AweighError]) -> AweighError:
         return kind("h.io/x", {"registry": "429"}, hint="wait")
     if issubclass(kind, errors.RegistryError):
         return kind("it failed", hint="wait", registry="h.io")
+    if issubclass(kind, errors.TargetError):
+        return kind("it failed", hint="wait", target="docker")
     return kind("it failed", hint="wait")
 
 

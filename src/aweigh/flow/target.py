@@ -1,4 +1,4 @@
-"""Where tasks run: what a target is told, what it answers, and the protocols of targets.
+"""Where tasks run: what a target is told and answers, and the protocols of targets.
 
 `Target` is all that `run` needs. Targets that also keep services running implement
 `ServiceTarget`; those that can hold a container for a dev loop implement `DevTarget`.
