@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from aweigh.errors import SpecError
@@ -37,7 +36,6 @@ __all__ = [
 ]
 
 Kind = Literal["run", "deploy", "serve"]
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +123,11 @@ class Task:
     image: str
     reference: Reference | None
     command: tuple[str, ...]
-    env: Mapping[str, str] = field(default=_NOTHING)
-    secrets: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     resources: Resources = field(default_factory=Resources)
     mounts: tuple[Mount, ...] = ()
-    labels: Mapping[str, str] = field(default=_NOTHING)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
