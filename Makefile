@@ -50,6 +50,11 @@ packages: export AWEIGH_MIN_REAL_TESTS := 0
 packages: $(VENV)/ready services ## Assemble large package sets and let foreign tools judge
 	$(BIN)/python -m pytest -q -rA tests/packages -m "packages or not packages"
 
+.PHONY: peers
+peers: export AWEIGH_MIN_REAL_TESTS := 0
+peers: $(VENV)/ready services ## Run beside Flyte, Prefect, Ray and Dask, each in an environment of its own
+	$(BIN)/python -m pytest -q -rA tests/peers -m "peers or not peers"
+
 .PHONY: bench
 bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_check
