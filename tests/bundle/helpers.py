@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aweigh.archive.compress import unzstd
 from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.form import Form
 from aweigh.bundle.listing import decode
 from aweigh.bundle.pack import open_manifest
 from aweigh.bundle.recall import BundlePolicy
@@ -169,18 +170,24 @@ class Bench:
         )
 
     async def upload(
-        self, root: Path, *, follow: bool = False, exclude: tuple[str, ...] = ()
+        self,
+        root: Path,
+        *,
+        follow: bool = False,
+        exclude: tuple[str, ...] = (),
+        form: Form = Form.PACKS,
     ) -> Bundle:
         """Upload and remember, as a session does."""
-        bundle, records = await self.uploader().upload(
+        uploaded = await self.uploader().upload(
             root,
             memory=self.memory,
             follow=follow,
             exclude=exclude,
             size_limit=None,
+            form=form,
         )
-        await self.memory.remember(records)
-        return bundle
+        await self.memory.remember(uploaded.records)
+        return uploaded.bundle
 
     def told(self, kind: type[Event]) -> list[Event]:
         """Return the events of a kind."""

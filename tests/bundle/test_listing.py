@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aweigh.bundle.listing import decode, encode
-from aweigh.errors import DamagedError
+from aweigh.bundle.listing import decode, encode, encode_rows
+from aweigh.errors import DamagedError, TreeError
 from aweigh.tree.entry import Entry
+from aweigh.tree.rows import Rows
 from tests.bundle.helpers import TREES
 
 
@@ -74,3 +75,17 @@ def test_hostile_manifests_are_refused(encoded: bytes, reason: str) -> None:
     """Each way to be unsafe or not canonical has its message."""
     with pytest.raises(DamagedError, match=reason):
         decode(encoded)
+
+
+def test_the_deepest_path_need_not_be_the_longest() -> None:
+    """What cannot be fetched is not uploaded, however the other paths look."""
+    far = b"/".join([b"d"] * 257)
+    long = b"x" * 200 + b"/" + b"y" * 200 + b"/" + b"z" * 200
+    for paths in ([far], [far, long], [b"a" * 5000]):
+        rows = Rows(
+            paths, b"f" * len(paths), [0] * len(paths), [bytes(32)] * len(paths)
+        )
+        with pytest.raises(TreeError, match=r"is too (deep|long)"):
+            encode_rows([rows])
+    fits = b"/".join([b"d"] * 256)
+    encode_rows([Rows([fits, long], b"ff", [0, 0], [bytes(32)] * 2)])

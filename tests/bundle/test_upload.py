@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.backends.objects import open_store
+from aweigh.backends.objects.opening import open_store
 from aweigh.bundle.bundle import Origin
 from aweigh.bundle.fetch import fetch
 from aweigh.bundle.pack import Packing
 from aweigh.bundle.recall import BundlePolicy
+from aweigh.bundle.store import Held
 from aweigh.errors import (
     ChangedError,
     StoreError,
@@ -155,7 +156,7 @@ async def test_remembered_packs_grow_no_younger(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from aweigh.backends.objects import open_store
+from aweigh.backends.objects.opening import open_store
 from tests.bundle.helpers import Bench
 async def main():
     async with open_store(sys.argv[1], listener=lambda event: None) as store:
@@ -192,6 +193,18 @@ async def test_killed_uploads_leave_nothing_for_ever(tmp_path: Path) -> None:
     assert contents(path) == contents(root)
     left = [found.name for found in (tmp_path / "store").iterdir()]
     assert sorted(left) == ["bundles", "packs"]
+
+
+async def test_who_has_nothing_to_put_cleans_up_too(tmp_path: Path) -> None:
+    """Killed between the last name and the end: the next upload finds all, and that."""
+    root = write_tree(tmp_path / "code")
+    place = tmp_path / "store"
+    async with open_store(place.as_uri(), listener=silent) as store:
+        await Bench(store=store).upload(root)
+    (place / ".aweigh-put-0123").write_bytes(b"left")
+    async with open_store(place.as_uri(), listener=silent) as store:
+        assert (await Bench(store=store).upload(root)).origin is Origin.FOUND
+    assert not (place / ".aweigh-put-0123").exists()
 
 
 async def test_two_bundles_share_packs(tmp_path: Path) -> None:
@@ -427,10 +440,10 @@ async def test_concurrent_uploads_put_once(tree: Path) -> None:
         )
     )
     assert store.requests["put"] == 2
-    origins = [bundle.origin for bundle, _ in results]
+    origins = [uploaded.bundle.origin for uploaded in results]
     assert origins.count(Origin.UPLOADED) == 1
     assert origins.count(Origin.FOUND) == 19
-    assert sum(bundle.uploaded_bytes > 0 for bundle, _ in results) == 1
+    assert sum(uploaded.bundle.uploaded_bytes > 0 for uploaded in results) == 1
 
 
 async def test_two_uploaders_with_locks_put_once(tree: Path, tmp_path: Path) -> None:
@@ -626,7 +639,7 @@ async def test_crash_between_pack_and_manifest_is_resumed(tree: Path) -> None:
 def pack_of(root: Path) -> bytes:
     """Return the bytes of a tree's pack."""
     tree = scan(root, Rules())
-    return b"".join(Packing(tree, tree.entries))
+    return b"".join(Packing(tree, list(tree.entries.rows())))
 
 
 def test_same_tree_same_pack(tmp_path: Path) -> None:
@@ -669,7 +682,7 @@ def _pack_as(root: Path, *, owner: int, user: int) -> str:
         "root = Path('.')\n"
         "os.chdir(sys.argv[1]); os.setuid(int(sys.argv[2]))\n"
         "tree = scan(root, Rules())\n"
-        "pack = b''.join(Packing(tree, tree.entries))\n"
+        "pack = b''.join(Packing(tree, list(tree.entries.rows())))\n"
         "print(hashlib.sha256(pack).hexdigest())"
     )
     for path in [root, *root.rglob("*")]:
@@ -719,7 +732,7 @@ async def test_refusal_of_the_store_is_told(tree: Path) -> None:
     """A store that refuses for good is an error, whatever asked first."""
 
     class Refusing(MemoryStore):
-        async def head(self, name: str, /) -> int | None:
+        async def head(self, name: str, /) -> Held | None:
             raise StoreError(f"no {name}", hint="ask for access")
 
     with pytest.raises(StoreError, match="no bundles"):

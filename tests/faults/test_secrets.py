@@ -28,7 +28,7 @@ import structlog
 
 from aweigh import ImageSpec, Settings, oci, open_session
 from aweigh.archive.compress import unzstd
-from aweigh.backends.objects import open_store
+from aweigh.backends.objects.opening import open_store
 from aweigh.backends.registry import RegistryClient
 from aweigh.bundle.bundle import BundleUri
 from aweigh.bundle.pack import open_manifest

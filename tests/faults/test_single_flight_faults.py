@@ -196,7 +196,7 @@ async def test_row_10_a_warm_answer_waits_for_nobody(
     spec = ImageSpec("light", base=services.base).with_env(NONCE=nonce)
     async with open_session(live) as session:
         built = await session.ensure_image(spec)
-        job = await session._images.plan(spec, root=Path.cwd(), rebuild=True)
+        job = await session._parts.images.plan(spec, root=Path.cwd(), rebuild=True)
         key = image_key(job.scope, job.reference)
         lock = FileLock(live.cache_dir / "locks", key, purpose="in the way")
         async with lock.hold(listener=silent), asyncio.timeout(2):

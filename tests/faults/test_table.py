@@ -64,7 +64,7 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
         "tree/test_scan.py::test_symlinks_that_lead_out_are_errors",
         "tree/test_scan.py::test_a_file_replaced_by_something_else_is_named",
     ),
-    41: ("bundle/test_fetch.py::test_the_same_tree_comes_back",),
+    41: ("bundle/test_model.py::test_what_goes_in_comes_out",),
     42: (
         "tree/test_scan.py::test_a_tree_over_its_limit_names_the_largest_files",
         "faults/test_peer_defects.py::test_24_an_upload_needs_little_memory",
@@ -72,7 +72,7 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
     43: ("tree/test_scan.py::test_collisions_are_told",),
     44: (
         "archive/test_escapes.py::test_links_that_lead_out_are_refused",
-        "bundle/test_fetch.py::test_hostile_bundles_are_refused",
+        "bundle/test_hostile.py::test_harmful_packs_are_refused",
     ),
     45: (
         "tree/test_rules.py::test_secrets_and_junk_stay_home_and_are_told",

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from aweigh.bundle.bundle import Bundle
 from aweigh.bundle.pack import open_manifest
+from aweigh.bundle.store import Held
 from aweigh.bundle.upload import BundlePolicy, BundleUploader
 from aweigh.concurrency.single_flight import SingleFlight
 from aweigh.errors import AweighError, StoreError
@@ -233,12 +234,12 @@ class Store(MemoryStore):
         self.failed = 0
         self.lacked: list[str] = []
 
-    async def head(self, name: str, /) -> int | None:
-        """Return an object's size, or None."""
-        size = await super().head(name)
-        if size is None:
+    async def head(self, name: str, /) -> Held | None:
+        """Look at an object; None when it is not there."""
+        held = await super().head(name)
+        if held is None:
             self.lacked.append(name)
-        return size
+        return held
 
     async def _request(self, kind: str) -> None:
         if self.dies_after is not None:
@@ -279,11 +280,11 @@ class Bundles(World):
 
     async def uploaded(self) -> Bundle:
         """Upload and remember, as a session does."""
-        bundle, records = await self.uploader.upload(
+        uploaded = await self.uploader.upload(
             self.root, memory=self.db, size_limit=None
         )
-        await self.db.remember(records)
-        return bundle
+        await self.db.remember(uploaded.records)
+        return uploaded.bundle
 
     @rule(seconds=st.sampled_from(STEPS), answers=st.sampled_from(ANSWERS))
     def upload(self, seconds: float, answers: int | None) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from aweigh.tree.names import joined, parted
-from aweigh.tree.signature import Facts, Remembered, Signature
+from aweigh.tree.pieces import Piece, Remembered
+from aweigh.tree.signature import Facts
 
 FACTS = Facts(
     path=b"pkg/",
@@ -23,8 +24,8 @@ FACTS = Facts(
 def remembered(*, device: int = 7, follow: bool = False, root: int = 7) -> Remembered:
     """What a signature of one directory says to a later walk."""
     section, _ = FACTS.section(b"d" * 64, files=2, size=7, settled=1 << 62)
-    packed = Signature(sections=[section], device=root, follow=False).packed()
-    return Remembered(packed, device=device, follow=follow)
+    piece = Piece.of([section], device=root, follow=False)
+    return Remembered([piece], device=device, follow=follow)
 
 
 def test_the_same_facts_are_recognised() -> None:
@@ -47,6 +48,7 @@ def test_the_same_facts_are_recognised() -> None:
         replace(FACTS, device=8),
         replace(FACTS, kept_empty=True),
         replace(FACTS, rules=b"s" * 16),
+        replace(FACTS, part=1),
     ],
 )
 def test_other_facts_are_not(other: Facts) -> None:

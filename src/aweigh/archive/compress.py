@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import threading
 import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,7 @@ __all__ = [
     "unzstd",
     "zstd_chunks",
     "zstd_format",
+    "zstd_frame",
 ]
 
 FRAME: Final = 4 << 20
@@ -98,9 +100,30 @@ def in_parallel(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def zstd_frame(frame: bytes, *, level: int) -> bytes:
+    """Compress up to 4 MiB as `zstd_chunks` does, without its preparations."""
+    return _compress(frame, level)
+
+
 def _compress(frame: bytes, level: int) -> bytes:
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    return compressor.compress(frame)
+    return _compressors.of(level).compress(frame)
+
+
+class _Compressors(threading.local):
+    """Each thread's own: making one takes as long as compressing 30 KB."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, zstandard.ZstdCompressor] = {}
+
+    def of(self, level: int) -> zstandard.ZstdCompressor:
+        if level not in self._made:
+            self._made[level] = zstandard.ZstdCompressor(
+                level=level, write_checksum=True
+            )
+        return self._made[level]
+
+
+_compressors: Final = _Compressors()
 
 
 def cut(chunks: Iterable[bytes]) -> Iterator[bytes]:

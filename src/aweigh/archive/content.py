@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Final
 from aweigh.errors import ChangedError, TreeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from aweigh.archive.member import Member
-    from aweigh.oci.digest import Digest
 
-__all__ = ["CHUNK", "content", "proven"]
+__all__ = ["CHUNK", "content", "gathered", "proven"]
 
 CHUNK: Final = 1 << 20
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def proven(path: str, size: int, digest: Digest) -> bytes | None:
+def proven(path: bytes, size: int, digest: bytes) -> bytes | None:
     """Read a small file; None when it is not exactly what it was said to be.
 
     A right digest proves more than any look at the file could; what went wrong
@@ -39,8 +38,22 @@ def proven(path: str, size: int, digest: Digest) -> bytes | None:
         return None
     finally:
         os.close(descriptor)
-    found = hashlib.sha256(read).hexdigest()
-    return read if len(read) == size and found == digest.hex else None
+    found = hashlib.sha256(read).digest()
+    return read if len(read) == size and found == digest else None
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small pieces, so that each one has 1 MiB at least, but for the last."""
+    parts: list[bytes] = []
+    held = 0
+    for piece in pieces:
+        parts.append(piece)
+        held += len(piece)
+        if held >= CHUNK:
+            yield b"".join(parts)
+            parts, held = [], 0
+    if parts:
+        yield b"".join(parts)
 
 
 def content(member: Member) -> Iterator[bytes]:

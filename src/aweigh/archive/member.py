@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from aweigh.errors import TreeError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from aweigh.oci.digest import Digest
 
-__all__ = ["Member", "MemberKind", "Names"]
+__all__ = ["Member", "MemberKind", "Names", "checked", "with_directories"]
 
 MemberKind = Literal["file", "symlink", "directory"]
 
@@ -39,9 +42,14 @@ class Member:
 
 
 class Names:
-    """The member paths seen so far: each safe, none twice, none inside a file."""
+    """The member paths seen so far: each safe, none twice, none inside a file.
+
+    Attributes:
+        held: Characters of all names that are kept, those of parents included.
+    """
 
     def __init__(self) -> None:
+        self.held = 0
         self._seen: set[str] = set()
         self._leaves: set[str] = set()
         self._parents: set[str] = {""}
@@ -59,10 +67,52 @@ class Names:
                 return "is also the parent of another member"
             self._leaves.add(path)
         self._seen.add(path)
+        self.held += len(path)
         parent = path.rpartition("/")[0]
         while parent not in self._parents:
             if parent in self._leaves:
                 return "lies inside something that is no directory"
             self._parents.add(parent)
+            self.held += len(parent)
             parent = parent.rpartition("/")[0]
         return ""
+
+
+def checked(members: Iterable[Member]) -> Iterator[Member]:
+    """Pass on members whose paths can be in one archive.
+
+    Raises:
+        TreeError: A path is unsafe, there twice, or inside a file.
+    """
+    names = Names()
+    for member in members:
+        wrong = names.add(member.path, member.kind)
+        if wrong:
+            raise TreeError(
+                f"{member.path!r} {wrong}: it cannot go into an archive",
+                hint="give each member its own relative path without '.' and '..'",
+                paths=[member.path],
+            )
+        yield member
+
+
+def with_directories(members: Iterable[Member]) -> Iterator[Member]:
+    """Put each directory before the first member in it.
+
+    Members come in the order of their paths' bytes, so that no path need be kept; one
+    that is itself a directory with others in it is there twice in the end.
+    """
+    here = ""
+    for member in members:
+        parent = member.path.rpartition("/")[0]
+        while here and not f"{parent}/".startswith(f"{here}/"):
+            here = here.rpartition("/")[0]
+        missing = []
+        above = parent
+        while above != here:
+            missing.append(above)
+            above = above.rpartition("/")[0]
+        for path in reversed(missing):
+            yield Member(path=path, kind="directory")
+        here = parent
+        yield member

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aweigh.archive.content import CHUNK, content
+from aweigh.archive.content import CHUNK, content, gathered
 from aweigh.archive.header import BLOCK, header
-from aweigh.archive.member import Names
-from aweigh.errors import TreeError
+from aweigh.archive.member import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aweigh.archive.member import Member
 
-__all__ = ["CHUNK", "tar_chunks"]
+__all__ = ["CHUNK", "known_tar_chunks", "tar_chunks"]
 
 
 def tar_chunks(members: Iterable[Member]) -> Iterator[bytes]:
@@ -32,28 +31,19 @@ def tar_chunks(members: Iterable[Member]) -> Iterator[bytes]:
         ChangedError: A file is not what its member says, or moved while it was read.
         TreeError: A path is unsafe or there twice, or a file cannot be read.
     """
-    parts: list[bytes] = []
-    held = 0
-    for piece in _pieces(members):
-        parts.append(piece)
-        held += len(piece)
-        if held >= CHUNK:
-            yield b"".join(parts)
-            parts, held = [], 0
-    if parts:
-        yield b"".join(parts)
+    return known_tar_chunks(checked(members))
+
+
+def known_tar_chunks(members: Iterable[Member]) -> Iterator[bytes]:
+    """Do the same with members whose paths are known to be safe and distinct.
+
+    Memory is constant whatever their number: `tar_chunks` keeps all paths.
+    """
+    return gathered(_pieces(members))
 
 
 def _pieces(members: Iterable[Member]) -> Iterator[bytes]:
-    names = Names()
     for member in members:
-        wrong = names.add(member.path, member.kind)
-        if wrong:
-            raise TreeError(
-                f"{member.path!r} {wrong}: it cannot go into an archive",
-                hint="give each member its own relative path without '.' and '..'",
-                paths=[member.path],
-            )
         yield header(member)
         if member.kind == "file":
             yield from content(member)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.form import Form
 from aweigh.bundle.store import StoreUrl
 from aweigh.errors import InvalidDigestError, InvalidValueError, SettingsError
 from aweigh.oci.digest import Digest
@@ -54,13 +55,17 @@ class Bundle:
 class BundleUri:
     """The name of a bundle: ``<store url>/bundles/<hex digest>``.
 
+    As an archive it is ``<store url>/bundles/<hex digest>/bundle.zip``, for example.
+
     Attributes:
         store: The store that holds it.
-        digest: What its manifest must have.
+        digest: What its manifest must have, in whatever form it is.
+        form: How it is kept.
     """
 
     store: StoreUrl
     digest: Digest
+    form: Form = Form.PACKS
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -69,10 +74,12 @@ class BundleUri:
         Raises:
             InvalidValueError: It is not the name of a bundle.
         """
-        location, folder, digest = text.rpartition(_FOLDER)
+        location, folder, name = text.rpartition(_FOLDER)
+        digest, form = Form.cut_off(name)
         if folder:
             try:
-                return cls(StoreUrl.parse(location), Digest.parse(f"sha256:{digest}"))
+                hexed = Digest.parse(f"sha256:{digest}")
+                return cls(StoreUrl.parse(location), hexed, form)
             except SettingsError as error:
                 raise InvalidValueError(
                     f"this is no bundle URI: {error}", hint=error.hint
@@ -89,5 +96,10 @@ class BundleUri:
         """Name of the object that holds the manifest; written last."""
         return f"bundles/{self.digest.hex}/manifest"
 
+    @property
+    def archive(self) -> str:
+        """Name of the object that holds the bundle as an archive."""
+        return f"bundles/{self.digest.hex}{self.form.suffix}"
+
     def __str__(self) -> str:
-        return f"{self.store}{_FOLDER}{self.digest.hex}"
+        return f"{self.store}{_FOLDER}{self.digest.hex}{self.form.suffix}"

@@ -6,15 +6,21 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.archives import ArchiveDelivery
 from aweigh.bundle.bundle import Bundle, Origin
-from aweigh.bundle.delivery import Delivery, missing
+from aweigh.bundle.delivery import Delivery
+from aweigh.bundle.form import Form
+from aweigh.bundle.lacking import lacking
 from aweigh.concurrency.file_lock import FileLock
+from aweigh.errors import StoreError
+from aweigh.events import Warned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aweigh.bundle.bundle import BundleUri
     from aweigh.bundle.known import KnownPacks
+    from aweigh.bundle.lacking import Lacking
     from aweigh.bundle.manifest import Manifest
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
@@ -32,12 +38,15 @@ class Freight:
         tree: What it holds.
         manifest: How that is divided.
         known: Packs of the store that need no question.
+        before: What was put before this moment is put again; see
+            `aweigh.bundle.lacking`.
     """
 
     uri: BundleUri
     tree: Tree
     manifest: Manifest
     known: KnownPacks | None
+    before: float
 
 
 async def deliver(
@@ -57,19 +66,30 @@ async def deliver(
 
     Cancelling leaves no bundle, or a whole one.
     """
-    uri, tree, manifest = freight.uri, freight.tree, freight.manifest
-    gone = await missing(store, uri, manifest, freight.known)
+    uri, tree = freight.uri, freight.tree
+
+    async def look() -> Lacking:
+        return await lacking(
+            store, uri, freight.manifest, freight.known, before=freight.before
+        )
+
+    found = await look()
     sent = 0
-    if gone:
+    if found.names:
         async with AsyncExitStack() as stack:
             if locks is not None:
                 lock = FileLock(locks, str(uri), purpose=f"upload {uri}")
                 await stack.enter_async_context(lock.hold(listener=listener))
-                gone = await missing(store, uri, manifest, freight.known)
-            delivery = Delivery(
-                store=store, uri=uri, tree=tree, manifest=manifest, listener=listener
-            )
-            sent = await delivery.run(gone)
+                # Whoever held it before has put this object last, if it got so far.
+                last = uri.manifest if uri.form is Form.PACKS else uri.archive
+                if last not in found.gone or await store.head(last) is not None:
+                    found = await look()
+            try:
+                sent = await _put(store, freight, found, listener)
+            except StoreError as error:
+                if found.gone:
+                    raise
+                listener(_not_renewed(uri, error))
     return Bundle(
         uri=str(uri),
         digest=uri.digest,
@@ -77,4 +97,33 @@ async def deliver(
         size=tree.size,
         uploaded_bytes=sent,
         origin=Origin.UPLOADED if sent else Origin.FOUND,
+    )
+
+
+async def _put(
+    store: Store, freight: Freight, found: Lacking, listener: Listener
+) -> int:
+    uri, tree = freight.uri, freight.tree
+    if not found.names:
+        return 0
+    if uri.form is not Form.PACKS:
+        archive = ArchiveDelivery(
+            store=store, uri=uri, tree=tree, listener=listener, old=found.old
+        )
+        return await archive.run()
+    delivery = Delivery(
+        store=store,
+        uri=uri,
+        tree=tree,
+        manifest=freight.manifest,
+        listener=listener,
+        old=found.old,
+    )
+    return await delivery.run(found.names)
+
+
+def _not_renewed(uri: BundleUri, error: StoreError) -> Warned:
+    return Warned(
+        message=f"{uri} is there and grows old, and cannot be put again: {error}",
+        hint="a store that expires objects by age will remove it some day",
     )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aweigh.archive.stream import in_thread
@@ -16,72 +14,36 @@ from aweigh.bundle.manifest import ALONE
 from aweigh.bundle.pack import Packing, manifest_object, pack_bound
 from aweigh.errors import StoreUnavailableError
 from aweigh.events import UploadProgressed, Warned
-from aweigh.oci.digest import Digest
+from aweigh.tree.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Collection,
+        Iterator,
+        Sequence,
+    )
 
     from aweigh.bundle.bundle import BundleUri
-    from aweigh.bundle.known import KnownPacks
     from aweigh.bundle.manifest import Manifest, Pack
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
-    from aweigh.tree.entry import Entry
     from aweigh.tree.scan import Tree
 
-__all__ = ["Delivery", "missing"]
+__all__ = ["Delivery"]
 
-_QUESTIONS: Final = 64
-_PUTS: Final = 16
+# Small packs that one thread makes before they are put, and how many such groups.
+_GROUP: Final = 8
+_GROUPS: Final = 3
 # Above this a pack is never whole in memory.
 _STREAMED: Final = 4 << 20
 _MEDIUM_AT_ONCE: Final = 8
 # Packs whose entries are in memory at a time.
 _BATCH: Final = 256
+_ENTRIES: Final = 20_000
 
-_Loaded: TypeAlias = "tuple[Pack, tuple[Entry, ...]]"
-
-
-async def missing(
-    store: Store, uri: BundleUri, manifest: Manifest, known: KnownPacks | None = None
-) -> frozenset[str]:
-    """Return which objects of a bundle a store lacks.
-
-    All are asked for, 64 at a time. The manifest alone would do to know whether the
-    bundle was complete once; a pack that somebody deleted since is noticed here and
-    put back.
-
-    Args:
-        store: The store.
-        uri: The bundle's name.
-        manifest: Its packs.
-        known: Packs that need no question as long as their bundle is there.
-
-    Raises:
-        StoreError: The store did not say.
-    """
-    sure = known.listings if known else frozenset[Digest]()
-    names = {pack.name for pack in manifest.packs if pack.listing not in sure}
-    names.add(uri.manifest)
-    if known is None:
-        return await _absent(store, names)
-    before = known.manifest(uri.store)
-    gone = await _absent(store, names | {before})
-    if before in gone:
-        rest = {pack.name for pack in manifest.packs} - names
-        gone |= await _absent(store, rest)
-    return gone & ({pack.name for pack in manifest.packs} | {uri.manifest})
-
-
-async def _absent(store: Store, names: Collection[str]) -> frozenset[str]:
-    gone: list[str] = []
-
-    async def ask(name: str) -> None:
-        if await store.head(name) is None:
-            gone.append(name)
-
-    await side_by_side(sorted(names), ask, limit=_QUESTIONS)
-    return frozenset(gone)
+_Loaded: TypeAlias = "tuple[Pack, list[Rows]]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +56,7 @@ class Delivery:
         tree: What it holds.
         manifest: How that is divided.
         listener: Hears how far it is.
+        old: Objects that are put although the store has them.
     """
 
     store: Store
@@ -101,19 +64,23 @@ class Delivery:
     tree: Tree
     manifest: Manifest
     listener: Listener
+    old: frozenset[str] = frozenset()
     _sent: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
+    _total: int = field(init=False)
+    _name: str = field(init=False)
     _packers: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         """Let as many threads compress as there are processors."""
+        self._total, self._name = self.manifest.size, str(self.uri)
         self._packers = asyncio.Semaphore(min(8, os.cpu_count() or 1))
 
     async def run(self, gone: frozenset[str]) -> int:
-        """Put the objects that are missing.
+        """Put the objects that are missing or old.
 
         Args:
-            gone: What `missing` returned.
+            gone: Their names.
 
         Returns:
             Bytes that were sent; 0 when others had put everything in the meantime.
@@ -126,15 +93,15 @@ class Delivery:
         Cancelling leaves no manifest, hence no bundle.
         """
         sizes = (pack.size for pack in self.manifest.packs if pack.name in gone)
-        self._done = self.manifest.size - sum(sizes)
+        self._done = self._total - sum(sizes)
         if gone - {self.uri.manifest}:
             self._warn_of(await asyncio.to_thread(lambda: self.tree.collisions))
         packs = self._packs(gone)
-        while batch := await asyncio.to_thread(lambda: list(islice(packs, _BATCH))):
+        while batch := await asyncio.to_thread(lambda: _some(packs)):
             await self._put(batch)
         if self.uri.manifest in gone:
             stored = await asyncio.to_thread(manifest_object, self.manifest)
-            if await self.store.put(self.uri.manifest, stored, size=len(stored)):
+            if await self._place(self.uri.manifest, stored, size=len(stored)):
                 self._sent += len(stored)
             else:
                 await self._be_sure(self.uri.manifest)
@@ -142,41 +109,61 @@ class Delivery:
 
     def _packs(self, gone: Collection[str]) -> Iterator[_Loaded]:
         """Go through the packs to put, with their entries."""
-        entries = iter(self.tree.entries)
+        batches = self.tree.entries.rows()
+        rows, at = Rows([], b"", [], []), 0
         for pack in self.manifest.packs:
-            inside = islice(entries, pack.count)
-            if pack.name in gone:
-                yield pack, tuple(inside)
-            else:
-                deque(inside, maxlen=0)
+            pieces: list[Rows] = []
+            left, wanted = pack.count, pack.name in gone
+            while left:
+                if at == len(rows):
+                    rows, at = next(batches), 0
+                stop = min(len(rows), at + left)
+                if wanted:
+                    pieces.append(rows.part(at, stop))
+                left, at = left - (stop - at), stop
+            if wanted:
+                yield pack, pieces
 
     async def _put(self, batch: list[_Loaded]) -> None:
         small = [each for each in batch if each[0].size < ALONE]
         medium = [each for each in batch if ALONE <= each[0].size <= _STREAMED]
         large = [each for each in batch if each[0].size > _STREAMED]
         # One kind after the other, so that what is in memory stays below 120 MiB.
-        await side_by_side(small, self._put_small, limit=_PUTS)
-        await side_by_side(medium, self._put_small, limit=_MEDIUM_AT_ONCE)
+        groups = [
+            small[start : start + _GROUP] for start in range(0, len(small), _GROUP)
+        ]
+        await side_by_side(groups, self._put_group, limit=_GROUPS)
+        alone = [[each] for each in medium]
+        await side_by_side(alone, self._put_group, limit=_MEDIUM_AT_ONCE)
         await side_by_side(large, self._put_large, limit=1)
 
-    async def _put_small(self, each: _Loaded) -> None:
-        pack, entries = each
-        packing = Packing(self.tree, entries, threads=1)
+    async def _put_group(self, group: list[_Loaded]) -> None:
+        """Make some packs in one go, for each change of threads costs, and put them."""
+        packings = [Packing(self.tree, pieces, threads=1) for _, pieces in group]
         async with self._packers:
-            body = await asyncio.to_thread(lambda: b"".join(packing))
-        if await self.store.put(pack.name, body, size=len(body)):
+            bodies = await asyncio.to_thread(
+                lambda: [packing.whole() for packing in packings]
+            )
+        packs = [pack for pack, _ in group]
+        await side_by_side(
+            zip(packs, bodies, strict=True), self._put_small, limit=_GROUP
+        )
+
+    async def _put_small(self, made: tuple[Pack, bytes]) -> None:
+        pack, body = made
+        if await self._place(pack.name, body, size=len(body)):
             self._sent += len(body)
         else:
             await self._be_sure(pack.name)
         self._progress(pack.size)
 
     async def _put_large(self, each: _Loaded) -> None:
-        pack, entries = each
+        pack, pieces = each
         counter = _Counter()
         before = self._done
-        stream = self._stream(Packing(self.tree, entries), counter)
+        stream = self._stream(Packing(self.tree, pieces), counter)
         async with aclosing(stream) as chunks:
-            if await self.store.put(pack.name, chunks, size=pack_bound(pack)):
+            if await self._place(pack.name, chunks, size=pack_bound(pack)):
                 self._sent += counter.sent
             else:
                 await self._be_sure(pack.name)
@@ -193,13 +180,19 @@ class Delivery:
                 self._progress(packing.packed - packed)
                 packed = packing.packed
 
+    async def _place(
+        self, name: str, chunks: AsyncIterator[bytes] | bytes, *, size: int
+    ) -> bool:
+        """Put an object; False when somebody else did since we looked."""
+        if name not in self.old:
+            return await self.store.put(name, chunks, size=size)
+        await self.store.renew(name, chunks, size=size)
+        return True
+
     def _progress(self, more: int) -> None:
         self._done += more
-        self.listener(
-            UploadProgressed(
-                uri=str(self.uri), done=self._done, total=self.manifest.size
-            )
-        )
+        progress = UploadProgressed(uri=self._name, done=self._done, total=self._total)
+        self.listener(progress)
 
     async def _be_sure(self, name: str) -> None:
         """Look at an object that somebody else is said to have put."""
@@ -220,6 +213,18 @@ class Delivery:
                     "this bundle",
                 )
             )
+
+
+def _some(packs: Iterator[_Loaded]) -> list[_Loaded]:
+    """The next packs to put: as many as may be in memory with their entries."""
+    batch: list[_Loaded] = []
+    entries = 0
+    for each in packs:
+        batch.append(each)
+        entries += each[0].count
+        if len(batch) == _BATCH or entries >= _ENTRIES:
+            break
+    return batch
 
 
 @dataclass(slots=True)

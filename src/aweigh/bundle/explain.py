@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aweigh.bundle.delivery import missing
-from aweigh.bundle.manifest import Manifest
+from aweigh.bundle.lacking import lacking
 from aweigh.bundle.recall import Age, bundle_key, recalled
 from aweigh.errors import StoreError
 from aweigh.memory import Table
@@ -16,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aweigh.bundle.bundle import BundleUri
+    from aweigh.bundle.scanner import ScannedTree
     from aweigh.bundle.store import Store
     from aweigh.memory import Memory
     from aweigh.oci.digest import Digest
-    from aweigh.tree.scan import Tree
 
 __all__ = ["BundlePlan", "Tier", "foresee"]
 
@@ -50,20 +48,22 @@ class BundlePlan:
 
 async def foresee(
     uri: BundleUri,
-    tree: Tree,
+    scanned: ScannedTree,
     *,
     memory: Memory,
     age: Callable[[float], Age],
     store: Callable[[], Awaitable[Store]] | None,
+    before: float,
 ) -> tuple[Tier, str]:
     """Say who would answer for a bundle, and why.
 
     Args:
         uri: Its name.
-        tree: What it holds.
+        scanned: What it holds.
         memory: What is remembered.
         age: Judges when a row was verified.
         store: Opens the store; None when it may not be asked.
+        before: What was put before this moment would be put again.
     """
     row = await memory.recall(Table.BUNDLES, bundle_key(uri))
     judged = Age.EXPIRED
@@ -74,11 +74,13 @@ async def foresee(
     otherwise: Tier = "cache" if judged is Age.STALE else "undecided"
     if store is None:
         return otherwise, "offline"
-    manifest = await asyncio.to_thread(Manifest.of, tree.entries)
+    manifest = await scanned.divided()
     try:
-        gone = await missing(await store(), uri, manifest)
+        found = await lacking(await store(), uri, manifest, before=before)
     except StoreError as error:
         return otherwise, str(error)
-    if gone:
+    if found.gone:
         return "upload", "the store does not have it"
+    if found.old:
+        return "upload", "the store has had it for so long that it is put again"
     return "store", "the store has it"

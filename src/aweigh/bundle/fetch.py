@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -14,7 +15,13 @@ from aweigh.bundle.staging import Staging, holds
 from aweigh.bundle.store import StoreUrl
 from aweigh.bundle.unpack import Unpacking
 from aweigh.concurrency.file_lock import FileLock
-from aweigh.errors import BundleNotFoundError, DamagedError, TreeError
+from aweigh.errors import (
+    BundleNotFoundError,
+    DamagedError,
+    StoreError,
+    StoreUnavailableError,
+    TreeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +77,7 @@ async def fetch(
     """
     uri = BundleUri(StoreUrl.parse(store.url), digest)
     destination = await asyncio.to_thread(destination.resolve)
-    if await asyncio.to_thread(holds, destination, digest):
+    if await asyncio.to_thread(_there, destination, digest):
         return destination
     try:
         folder = locks or destination.parent / ".aweigh-locks"
@@ -84,6 +91,13 @@ async def fetch(
             hint="make room or make it writable, or fetch to another directory",
         ) from error
     return destination
+
+
+def _there(destination: Path, digest: Digest) -> bool:
+    if not holds(destination, digest):
+        return False
+    Staging.sweep(destination)
+    return True
 
 
 class _Fetching:
@@ -102,10 +116,11 @@ class _Fetching:
             [staging] = made
             try:
                 await self._fill(staging, manifest)
-            except DamagedError:
-                if not staging.taken_over:
+            except (DamagedError, StoreError) as error:
+                if not staging.taken_over or isinstance(error, StoreUnavailableError):
                     raise
-                # A machine that lost its power may have left anything behind.
+                # A machine that lost its power may have left anything behind, also
+                # more of a pack than there is.
                 await _to_end(staging.start_over)
                 await self._fill(staging, manifest)
             await _to_end(lambda: staging.publish(destination, digest))
@@ -137,11 +152,12 @@ class _Fetching:
 
     async def _fill(self, staging: Staging, manifest: Manifest) -> None:
         unpacking = Unpacking(staging.tree)
+        await _to_end(lambda: unpacking.make_sure(manifest))
 
         async def bring(pack: Pack) -> None:
             path = staging.pack(pack.listing)
             if not (staging.taken_over and await asyncio.to_thread(path.exists)):
-                await self._download(pack, path)
+                await self._download(pack, path, go_on=staging.taken_over)
             try:
                 await _to_end(
                     lambda: unpacking.pack(path, pack), when_cancelled=unpacking.stop
@@ -151,18 +167,23 @@ class _Fetching:
 
         await side_by_side(manifest.packs, bring, limit=_AT_ONCE)
         try:
-            await _to_end(unpacking.finish)
+            await _to_end(lambda: unpacking.finish(manifest))
         except DamagedError as error:
             raise self._damaged(self._uri.manifest, str(error)) from error
 
-    async def _download(self, pack: Pack, path: Path) -> None:
-        """Keep a pack, under its name when it is whole."""
+    async def _download(self, pack: Pack, path: Path, *, go_on: bool) -> None:
+        """Keep a pack, under its name when it is whole.
+
+        Args:
+            pack: Which.
+            path: Where.
+            go_on: Whether what a dead owner had of it counts.
+        """
         limit = pack_bound(pack)
         part = path.with_suffix(".part")
-        size = 0
-        await _to_end(lambda: part.write_bytes(b""))
+        size = await _to_end(lambda: _kept(part) if go_on else _emptied(part))
         try:
-            async with aclosing(self._store.get(pack.name)) as chunks:
+            async with aclosing(self._store.get(pack.name, start=size)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
@@ -177,6 +198,19 @@ class _Fetching:
             f"{self._store.url}/{name} does not hold bundle {self._uri.digest}: {what}",
             hint=f"delete {self._uri} from the store and upload it anew",
         )
+
+
+def _emptied(part: Path) -> int:
+    part.write_bytes(b"")
+    return 0
+
+
+def _kept(part: Path) -> int:
+    """Say how much there is of a pack, but for a byte: a store must have more."""
+    part.touch()
+    size = max(0, part.stat().st_size - 1)
+    os.truncate(part, size)
+    return size
 
 
 def _append(path: Path, chunk: bytes) -> None:

@@ -17,43 +17,121 @@ from __future__ import annotations
 
 import os
 import struct
+from functools import lru_cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.member import Names
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
 from aweigh.tree.entry import Entry, Kind
+from aweigh.tree.rows import DIRECTORY, EXECUTABLE, PLAIN, SYMLINK, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Cursor", "SortedNames", "decode", "encode"]
+__all__ = ["Cursor", "SortedNames", "decode", "encode", "encode_rows", "rows_of"]
 
 MAGIC: Final = b"aweigh bundle listing 2\n"
 
 _COUNT: Final = struct.Struct(">Q")
 _LENGTH: Final = struct.Struct(">I")
+_SIZE: Final = struct.Struct(">Q")
 _FILE: Final = struct.Struct(">Q32s")
-_MAX_TEXT: Final = 1 << 16
+_AT_ONCE: Final = 1000
+# What Linux takes in one call, as a path or as the target of a symlink.
+_MAX_TEXT: Final = 4096
+# So deep that nobody is there, and not so deep that removing it is an art.
+_MAX_DEPTH: Final = 256
 
 
-def encode(entries: Sequence[Entry]) -> bytes:
-    """Write the one canonical encoding of sorted entries; a million take a second.
+def rows_of(entries: Iterable[Entry]) -> Iterator[Rows]:
+    """Write entries of any origin as columns, a thousand at a time.
 
     Raises:
-        TreeError: An entry is one that `decode` would refuse for itself.
+        TreeError: An entry is out of order, or one that `decode` would refuse.
     """
-    encoded = bytearray(MAGIC + _COUNT.pack(len(entries)))
-    for entry in entries:
-        wrong = _unfit(entry)
-        if wrong:
-            raise TreeError(
-                f"{entry.path!r} {wrong}: it cannot be in a bundle",
-                hint="rename it, or leave it out with an exclude pattern",
-                paths=[entry.path],
+    names = SortedNames()
+    each = iter(entries)
+    while some := list(islice(each, _AT_ONCE)):
+        paths = [os.fsencode(entry.path) for entry in some]
+        for entry, path in zip(some, paths, strict=True):
+            wrong = names.add(path, entry.path, entry.kind) or _unfit(entry)
+            if wrong:
+                raise TreeError(
+                    f"{entry.path!r} {wrong}: it cannot be in a bundle",
+                    hint="rename it, or leave it out with an exclude pattern",
+                    paths=[entry.path],
+                )
+        yield Rows(
+            paths,
+            bytes(map(_kind, some)),
+            [entry.size for entry in some],
+            [_content(entry) for entry in some],
+        )
+
+
+def encode(entries: Iterable[Entry]) -> bytes:
+    """Write the one canonical encoding of sorted entries.
+
+    Raises:
+        TreeError: An entry is out of order, or one that `decode` would refuse.
+    """
+    return encode_rows(list(rows_of(entries)))
+
+
+def encode_rows(pieces: Sequence[Rows]) -> bytes:
+    """Write the same of entries that come from a tree; a million take a second.
+
+    Raises:
+        TreeError: A path is longer or deeper than `decode` takes.
+    """
+    parts = [MAGIC, _COUNT.pack(sum(map(len, pieces)))]
+    for rows in pieces:
+        _refuse_far(rows)
+        heads = map(_head, rows.kinds, map(len, rows.paths))
+        if rows.odd:
+            tails = map(_tail, rows.kinds, rows.sizes, rows.contents)
+            parts += chain.from_iterable(zip(heads, rows.paths, tails, strict=True))
+        else:
+            sizes = map(_SIZE.pack, rows.sizes)
+            parts += chain.from_iterable(
+                zip(heads, rows.paths, sizes, rows.contents, strict=True)
             )
-        encoded += _encode_entry(entry)
-    return bytes(encoded)
+    return b"".join(parts)
+
+
+def _refuse_far(rows: Rows) -> None:
+    """A walk has plain names in order, however long and deep."""
+    path = max(rows.paths, key=len, default=b"")
+    if len(path) > 2 * _MAX_DEPTH and not _too_far(path):
+        # The deepest need not be the longest, but must be as long as this.
+        path = max(rows.paths, key=lambda each: each.count(b"/"))
+    wrong = _too_far(path)
+    if wrong:
+        shown = os.fsdecode(path)
+        raise TreeError(
+            f"{shown!r} {wrong}: it cannot be in a bundle",
+            hint="move it up, or leave it out with an exclude pattern",
+            paths=[shown],
+        )
+
+
+def _too_far(path: bytes) -> str:
+    if len(path) >= _MAX_TEXT:
+        return "is too long"
+    return "is too deep" if path.count(b"/") >= _MAX_DEPTH else ""
+
+
+@lru_cache(1 << 13)
+def _head(kind: int, length: int) -> bytes:
+    return bytes([kind]) + _LENGTH.pack(length)
+
+
+def _tail(kind: int, size: int, content: bytes) -> bytes:
+    if kind == SYMLINK:
+        return _LENGTH.pack(len(content)) + content
+    return b"" if kind == DIRECTORY else _SIZE.pack(size) + content
 
 
 class SortedNames:
@@ -70,6 +148,8 @@ class SortedNames:
         self._last = path
         if len(path) >= _MAX_TEXT:
             return "is too long"
+        if path.count(b"/") >= _MAX_DEPTH:
+            return "is too deep"
         return self._names.add(text, kind.value)
 
 
@@ -87,19 +167,20 @@ def _unfit(entry: Entry) -> str:
             return "is an odd directory" if odd else ""
 
 
-def _encode_entry(entry: Entry) -> bytes:
-    path = os.fsencode(entry.path)
-    head = _LENGTH.pack(len(path)) + path
+def _kind(entry: Entry) -> int:
     match entry.kind:
         case Kind.FILE:
-            kind = b"x" if entry.executable else b"f"
-            content = bytes.fromhex(entry.digest.hex) if entry.digest else b""
-            return kind + head + _FILE.pack(entry.size, content)
+            return EXECUTABLE if entry.executable else PLAIN
         case Kind.SYMLINK:
-            target = os.fsencode(entry.target)
-            return b"l" + head + _LENGTH.pack(len(target)) + target
+            return SYMLINK
         case Kind.DIRECTORY:
-            return b"d" + head
+            return DIRECTORY
+
+
+def _content(entry: Entry) -> bytes:
+    if entry.digest is not None:
+        return bytes.fromhex(entry.digest.hex)
+    return os.fsencode(entry.target)
 
 
 def decode(encoded: bytes) -> tuple[Entry, ...]:

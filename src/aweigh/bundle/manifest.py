@@ -15,20 +15,22 @@ trees have the same digest exactly when they have the same entries.
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
-from aweigh.bundle.listing import Cursor, SortedNames, encode
+from aweigh.bundle.listing import Cursor, encode_rows, rows_of
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
+from aweigh.tree.rows import SYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from aweigh.tree.entry import Entry
+    from aweigh.tree.rows import Rows
 
 __all__ = ["ALONE", "Manifest", "Pack", "bundle_digest", "cut"]
 
@@ -42,6 +44,8 @@ LARGEST: Final = 224 << 10
 _SPREAD: Final = 96 << 10
 # A file from this size on is a pack of its own.
 ALONE: Final = LARGEST
+# More is not one bundle: whoever fetches it keeps all names in memory.
+ENTRIES: Final = 2_000_000
 # What an entry weighs besides its content, path and target.
 _PER_ENTRY: Final = 64
 
@@ -81,16 +85,30 @@ class Manifest:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Manifest:
-        """Divide a tree's sorted entries; blocking for a second a million.
+        """Divide sorted entries of any origin.
 
         Raises:
-            TreeError: An entry cannot be in a bundle.
+            TreeError: An entry is out of order, or could not be unpacked anywhere.
+        """
+        return cls.of_rows(rows_of(entries))
+
+    @classmethod
+    def of_rows(cls, batches: Iterable[Rows]) -> Manifest:
+        """Divide the entries of a tree; blocking for a second a million.
+
+        Raises:
+            TreeError: An entry could not be unpacked anywhere, or there are too many.
         """
         packs: list[Pack] = []
-        for inside in cut(entries):
-            listing = Digest.of(encode(inside))
-            packs.append(
-                Pack(listing, len(inside), sum(entry.size for entry in inside))
+        for pieces in cut(batches):
+            listing = Digest.of(encode_rows(pieces))
+            size = sum(sum(rows.sizes) for rows in pieces)
+            packs.append(Pack(listing, sum(map(len, pieces)), size))
+        count = sum(pack.count for pack in packs)
+        if count > ENTRIES:
+            raise TreeError(
+                f"{count} files are more than the {ENTRIES} that a bundle can have",
+                hint="leave some out with .aweighignore, or keep data elsewhere",
             )
         return cls(tuple(packs))
 
@@ -98,6 +116,11 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all contents."""
         return sum(pack.size for pack in self.packs)
+
+    @property
+    def entries(self) -> int:
+        """How many entries all packs have."""
+        return sum(pack.count for pack in self.packs)
 
     @property
     def digest(self) -> Digest:
@@ -126,33 +149,24 @@ class Manifest:
         packs: list[Pack] = []
         while len(packs) < count:
             digest, entries, size = _PACK.unpack(cursor.take(_PACK.size))
+            if not entries:
+                raise _damaged("a pack is empty")
             packs.append(Pack(Digest(digest.hex()), entries, size))
         if not cursor.done:
             raise _damaged("bytes follow its last pack")
         if len({pack.listing for pack in packs}) != len(packs):
             raise _damaged("it names a pack twice")
+        if sum(pack.count for pack in packs) > ENTRIES:
+            raise _damaged(f"it has more than {ENTRIES} entries")
         return cls(tuple(packs))
 
 
-def bundle_digest(entries: Sequence[Entry]) -> Digest:
-    """Digest a tree's sorted entries without holding their encoding in memory.
-
-    Raises:
-        TreeError: The entries are not sorted, or one could not be unpacked anywhere.
-    """
-    names = SortedNames()
-    for entry in entries:
-        wrong = names.add(os.fsencode(entry.path), entry.path, entry.kind)
-        if wrong:
-            raise TreeError(
-                f"{entry.path!r} {wrong}: it cannot be in a bundle",
-                hint="rename it, or leave it out with an exclude pattern",
-                paths=[entry.path],
-            )
+def bundle_digest(entries: Iterable[Entry]) -> Digest:
+    """Digest sorted entries of any origin, see `Manifest.of`."""
     return Manifest.of(entries).digest
 
 
-def cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def cut(batches: Iterable[Rows]) -> Iterator[list[Rows]]:
     """Divide sorted entries into packs, going through them once.
 
     Content-defined chunking of the list of paths, with FastCDC's limits (Xia et al.,
@@ -160,29 +174,46 @@ def cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     as likely as the entry weighs, roughly. After an edit that moves an end, the next
     entries whose paths say so bring the old ends back.
     """
-    inside: list[Entry] = []
+    inside: list[Rows] = []
     held = 0
-    for entry in entries:
-        path = os.fsencode(entry.path)
-        weight = _coarse(_PER_ENTRY + entry.size + len(path) + len(entry.target))
-        alone = entry.size >= ALONE
-        if inside and (alone or held + weight > LARGEST):
-            yield inside
-            inside, held = [], 0
-        inside.append(entry)
-        held += weight
-        drawn = held >= SMALLEST and zlib.crc32(path) * _SPREAD < weight << 32
-        if alone or drawn:
-            yield inside
-            inside, held = [], 0
+    for rows in batches:
+        start, index = 0, -1
+        for light, size, path in zip(
+            _weights(rows), rows.sizes, rows.paths, strict=True
+        ):
+            index += 1
+            # Rounded up to three leading bits: a line more or less must not move an
+            # end. Here, for a call takes as long as all the rest.
+            bits = light.bit_length() - 3
+            weight = -(-light >> bits) << bits
+            if held + weight > LARGEST and (inside or start < index):
+                if start < index:
+                    inside.append(rows.part(start, index))
+                yield inside
+                inside, held, start = [], 0, index
+            held += weight
+            if held >= SMALLEST and (
+                size >= ALONE or crc32(path) * _SPREAD < weight << 32
+            ):
+                inside.append(rows.part(start, index + 1))
+                yield inside
+                inside, held, start = [], 0, index + 1
+        if start < len(rows):
+            inside.append(rows.part(start, len(rows)))
     if inside:
         yield inside
 
 
-def _coarse(weight: int) -> int:
-    """Round up to three leading bits: a line more or less must not move an end."""
-    step = 1 << max(0, weight.bit_length() - 3)
-    return -(-weight // step) * step
+def _weights(rows: Rows) -> Iterator[int]:
+    """What entries weigh: their content, path and target, and something for each."""
+    weights = map(add, map(len, rows.paths), rows.sizes)
+    if rows.odd:
+        weights = map(add, weights, map(_text, rows.kinds, rows.contents))
+    return map(_PER_ENTRY.__add__, weights)
+
+
+def _text(kind: int, content: bytes) -> int:
+    return len(content) if kind == SYMLINK else 0
 
 
 def _damaged(what: str) -> DamagedError:

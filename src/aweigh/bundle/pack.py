@@ -11,23 +11,25 @@ it can verify every byte, whatever version of zstd compressed it.
 
 from __future__ import annotations
 
+import os
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aweigh.archive.compress import unzstd, zstd_chunks
+from aweigh.archive.compress import FRAME, unzstd, zstd_chunks, zstd_frame
 from aweigh.archive.content import CHUNK, content, proven
 from aweigh.archive.member import Member
-from aweigh.bundle.listing import encode
+from aweigh.bundle.listing import encode_rows
 from aweigh.bundle.manifest import Manifest
 from aweigh.errors import DamagedError
 from aweigh.oci.digest import Digest
-from aweigh.tree.entry import Kind
+from aweigh.tree.rows import EXECUTABLE, PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from aweigh.bundle.manifest import Pack
-    from aweigh.tree.entry import Entry
+    from aweigh.tree.rows import Rows
     from aweigh.tree.scan import Tree
 
 __all__ = [
@@ -40,14 +42,15 @@ __all__ = [
     "pack_bound",
 ]
 
-# A manifest takes 48 bytes for each pack: room for more than five million of them.
-MANIFEST_LIMIT: Final = 256 << 20
+# A manifest takes 48 bytes for each pack: room for as many as there may be entries.
+MANIFEST_LIMIT: Final = 96 << 20
 LENGTH: Final = struct.Struct(">Q")
 # Level 1 keeps up with the reading of large files; small ones are better packed for
 # the same time. The level may only depend on what is packed, or its bytes would differ.
 _FAST_FROM: Final = 8 << 20
 # Far more than a pack's largest listing, whose paths count for where it is cut.
 LISTING_LIMIT: Final = 1 << 20
+_FILES: Final = frozenset({PLAIN, EXECUTABLE})
 
 
 class Packing:
@@ -61,54 +64,72 @@ class Packing:
     """
 
     def __init__(
-        self, tree: Tree, entries: Sequence[Entry], *, threads: int | None = None
+        self, tree: Tree, pieces: Sequence[Rows], *, threads: int | None = None
     ) -> None:
         """Prepare a pack of some of a tree's entries; nothing is opened yet.
 
         Args:
             tree: Says where the contents are.
-            entries: What goes in.
+            pieces: What goes in.
             threads: Frames of 4 MiB compressed side by side; the processors when None.
         """
         self._tree = tree
-        self._entries = entries
+        self._root = os.fsencode(tree.root) + b"/"
+        self._pieces = pieces
         self._threads = threads
+        self._size = sum(sum(rows.sizes) for rows in pieces)
         self.packed = 0
 
     def __iter__(self) -> Generator[bytes, None, None]:
-        """Read each file once and compare it with its entry's size and digest.
+        """Pack what the scan kept, and read the rest, each file once.
+
+        What is read must have the entry's size and digest; what was kept has.
 
         Raises:
             ChangedError: A file is no longer what its entry says.
             TreeError: A file cannot be read.
         """
-        size = sum(entry.size for entry in self._entries)
-        level = 1 if size > _FAST_FROM else 3
+        level = 1 if self._size > _FAST_FROM else 3
         yield from zstd_chunks(self._raw(), level=level, threads=self._threads)
 
-    def _raw(self) -> Iterator[bytes]:
-        listing = encode(self._entries)
-        yield LENGTH.pack(len(listing))
-        yield listing
-        for entry in self._entries:
-            if entry.kind is Kind.FILE:
-                for piece in self._content(entry):
-                    yield piece
-                    self.packed += len(piece)
+    def whole(self) -> bytes:
+        """Return the same bytes in one piece; for packs that memory can hold.
 
-    def _content(self, entry: Entry) -> Iterable[bytes]:
+        Raises:
+            ChangedError: A file is no longer what its entry says.
+            TreeError: A file cannot be read.
+        """
+        if self._size > FRAME - LISTING_LIMIT:
+            return b"".join(self)
+        return zstd_frame(b"".join(self._raw()), level=3)
+
+    def _raw(self) -> Iterator[bytes]:
+        listing = encode_rows(self._pieces)
+        yield LENGTH.pack(len(listing)) + listing
+        for rows in self._pieces:
+            files = zip(rows.paths, rows.kinds, rows.sizes, rows.contents, strict=True)
+            for path, kind, size, digest in files:
+                if kind in _FILES:
+                    for piece in self._content(path, size, digest):
+                        yield piece
+                        self.packed += len(piece)
+
+    def _content(self, path: bytes, size: int, digest: bytes) -> Iterable[bytes]:
         tree = self._tree
-        if entry.size < CHUNK and entry.digest and not tree.follow:
-            read = proven(f"{tree.root}/{entry.path}", entry.size, entry.digest)
-            if read is not None:
-                return (read,)
+        read = tree.kept.take(path)
+        if read is None and size < CHUNK and not tree.follow:
+            read = proven(self._root + path, size, digest)
+        if read is not None:
+            return (read,)
+        shown = os.fsdecode(path)
+        source = Path(tree.root, shown)
         return content(
             Member(
-                path=entry.path,
+                path=shown,
                 kind="file",
-                size=entry.size,
-                source=tree.source(entry),
-                digest=entry.digest,
+                size=size,
+                source=source.resolve() if tree.follow else source,
+                digest=Digest(digest.hex()),
             )
         )
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aweigh.bundle.manifest import bundle_digest
-from aweigh.bundle.recall import KnownTree, tree_key
+from aweigh.bundle.known_tree import KnownTree, tree_key
+from aweigh.bundle.manifest import Manifest
 from aweigh.bundle.staging import MARKER
-from aweigh.errors import TreeError
+from aweigh.errors import ChangedError, TreeError
 from aweigh.events import FileSkipped, TreeScanned
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ScannedTree", "Scanner", "bundle_rules"]
 
+# Bytes of small files that are read once, for the digest and for the pack.
+_KEEP: Final = 48 << 20
 _SPECIAL: Final = frozenset({"fifo", "socket", "device"})
 # What means something in a pattern.
 _MEANINGFUL: Final = re.compile(r"[\\*?\[\]!# ]")
@@ -40,11 +42,29 @@ class ScannedTree:
         tree: Its entries.
         digest: Of the bundle they make.
         known: What to remember for the next scan.
+        manifest: How it is divided; None as long as nobody had to know.
     """
 
     tree: Tree
     digest: Digest
     known: KnownTree
+    manifest: Manifest | None
+
+    async def divided(self) -> Manifest:
+        """Return the manifest, which an unchanged tree has not needed so far.
+
+        Raises:
+            ChangedError: It is not the one that is remembered.
+        """
+        if self.manifest is not None:
+            return self.manifest
+        manifest = await asyncio.to_thread(Manifest.of_rows, self.tree.entries.rows())
+        if manifest.digest != self.digest:
+            raise ChangedError(
+                f"what is remembered of {str(self.tree.root)!r} is not what is there",
+                hint="clear the cache with 'aweigh cache clean'",
+            )
+        return manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +118,18 @@ class Scanner:
             self.rules,
             follow=self.follow,
             size_limit=self.size_limit,
-            remembered=known.value if known else None,
-            skip=KnownTree.SKIP,
+            remembered=known.pieces if known else (),
+            keep=_KEEP,
         )
         if not tree.files:
             raise self._empty(tree)
+        manifest = None
         if known is None or not tree.unchanged:
-            known = KnownTree.of(tree, bundle_digest(tree.entries))
-        return ScannedTree(tree=tree, digest=known.digest, known=known)
+            manifest = Manifest.of_rows(tree.entries.rows())
+            known = KnownTree.of(tree, manifest.digest)
+        return ScannedTree(
+            tree=tree, digest=known.digest, known=known, manifest=manifest
+        )
 
     def _empty(self, tree: Tree) -> TreeError:
         left_out = [f"{skipped.path} ({skipped.rule})" for skipped in tree.skipped[:3]]
@@ -125,15 +149,15 @@ def bundle_rules(
 ) -> Rules:
     """Return the rules for a bundle of a directory.
 
-    All built-in rules count; neither the marker of a fetched bundle nor directories of
-    our own go in: what an upload writes must not change the next one. Paths are
-    compared as they are written; no file system is asked.
+    All built-in rules count; neither the marker of a fetched bundle nor directories
+    and files of our own go in: what an upload writes must not change the next one.
+    Paths are compared as they are written; no file system is asked.
     """
     start = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would ask it
     own = [f"/{MARKER}"]
-    for directory in ours:
-        path = Path(os.path.abspath(directory))  # noqa: PTH100
+    for each in ours:
+        path = Path(os.path.abspath(each))  # noqa: PTH100
         if path != start and path.is_relative_to(start):
             inside = _MEANINGFUL.sub(r"\\\g<0>", path.relative_to(start).as_posix())
-            own.append(f"/{inside}/")
+            own.append(f"/{inside}")
     return Rules(include=include, exclude=(*exclude, *own))

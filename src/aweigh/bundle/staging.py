@@ -97,7 +97,7 @@ class Staging:
             OSError: There can be none.
         """
         destination.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{destination.name}.aweigh-"
+        prefix = _prefix(destination)
         ours = f"{prefix}{digest.hex[:8]}-"
         found: Self | None = None
         for path, descriptor in _abandoned(destination.parent, prefix):
@@ -118,6 +118,19 @@ class Staging:
             os.close(descriptor)
         return found
 
+    @staticmethod
+    def sweep(destination: Path) -> None:
+        """Remove what nobody owns any more beside a destination that is whole.
+
+        Its owner may have died after the last step but one: the renaming.
+        """
+        with suppress(OSError):
+            for path, descriptor in _abandoned(
+                destination.parent, _prefix(destination)
+            ):
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
+
     def publish(self, destination: Path, digest: Digest) -> None:
         """Give the unpacked tree its final name, with its marker, in one step.
 
@@ -125,7 +138,8 @@ class Staging:
             TreeError: Something else came to be at the destination.
             OSError: The disk refused.
         """
-        (self.tree / MARKER).write_text(f"{digest}\n", encoding="utf-8")
+        with (self.tree / MARKER).open("x", encoding="utf-8") as file:
+            file.write(f"{digest}\n")
         try:
             self.tree.rename(destination)
         except OSError:
@@ -139,6 +153,10 @@ class Staging:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _prefix(destination: Path) -> str:
+    return f".{destination.name}.aweigh-"
 
 
 def _abandoned(parent: Path, prefix: str) -> Iterator[tuple[Path, int]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from typing import Self
 
-__all__ = ["Scheme", "Store", "StoreUrl"]
+__all__ = ["Held", "Scheme", "Store", "StoreUrl"]
 
 _LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~!$&'()*+,;=:/-]*")
 _HINT = (
@@ -99,8 +99,23 @@ def _directory(text: str) -> str:
     return "/" + str(pure).lstrip("/")
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An object that a store has.
+
+    Attributes:
+        size: In bytes.
+        modified_at: When it was put, in seconds since the epoch, by the store's clock.
+    """
+
+    size: int
+    modified_at: float
+
+
 class Store(Protocol):
-    """Objects with names, each written once and never changed.
+    """Objects with names; equal names mean equal content, so nothing ever changes.
+
+    An object has at least one byte.
 
     Every method ends within a deadline of its own. All raise
     `aweigh.errors.StoreUnavailableError` where asking later may help and another
@@ -112,12 +127,16 @@ class Store(Protocol):
         """The store's canonical URL; it holds no secret."""
         ...
 
-    async def head(self, name: str, /) -> int | None:
-        """Return an object's size in bytes; None only when it is truly not there."""
+    async def head(self, name: str, /) -> Held | None:
+        """Look at an object; None only when it is truly not there."""
         ...
 
-    def get(self, name: str, /) -> AsyncGenerator[bytes, None]:
+    def get(self, name: str, /, *, start: int = 0) -> AsyncGenerator[bytes, None]:
         """Iterate over an object's bytes; close the generator when done early.
+
+        Args:
+            name: Its name below the store's URL.
+            start: How many bytes to leave out; fewer than it has.
 
         Raises:
             BundleNotFoundError: The object is not there.
@@ -139,5 +158,21 @@ class Store(Protocol):
             False when the object existed already; it is then left as it was.
 
         Cancelling leaves no object.
+        """
+        ...
+
+    async def renew(
+        self, name: str, chunks: AsyncIterator[bytes] | bytes, /, *, size: int | None
+    ) -> None:
+        """Put an object whether it is there or not: its age begins anew.
+
+        Whoever reads it meanwhile gets the old bytes or the new ones, never a mixture.
+
+        Args:
+            name: Its name below the store's URL.
+            chunks: Its bytes, as for `put`.
+            size: Bytes it may have at most; None when nobody knows.
+
+        Cancelling leaves what was there, or the new object.
         """
         ...

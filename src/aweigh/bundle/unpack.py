@@ -2,7 +2,8 @@
 
 A pack may be hostile, and so may be the manifest of a URI that a stranger gave: no path
 or link leaves the directory, nothing is written through a symlink, and what is written
-is bounded by what the manifest says. Contents are checked while they are written.
+is bounded by what the manifest says, what came, and what there is room for. Contents
+are checked while they are written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aweigh.archive.compress import unzstd
 from aweigh.archive.escapes import refuse_escapes
 from aweigh.archive.member import Names
+from aweigh.bundle.folder import Folder
 from aweigh.bundle.listing import decode
 from aweigh.bundle.pack import LENGTH, LISTING_LIMIT, pack_bound
 from aweigh.bundle.staging import MARKER
@@ -26,13 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from aweigh.bundle.manifest import Pack
+    from aweigh.bundle.manifest import Manifest, Pack
     from aweigh.tree.entry import Entry
 
 __all__ = ["Unpacking"]
 
 _PIECE: Final = 1 << 20
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What unpacks to more than this may not be more than so many times what was downloaded:
+# a terabyte of zeros takes 40 MB. Both count over the packs so far.
+_ALLOWANCE: Final = 512 << 20
+_RATIO: Final = 1000
+# Characters of all names, those of parents included, for they are kept in memory.
+_NAMES: Final = 256 << 20
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -45,12 +52,32 @@ class Unpacking:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._names = Names()
+        self._unpacked = 0
+        self._downloaded = 0
         self._made: set[str] = set()
         self._links: dict[str, str] = {}
+        self._ends: dict[Digest, tuple[bytes, bytes]] = {}
 
     def stop(self) -> None:
         """Make every running `pack` fail at its next piece."""
         self._stopped.set()
+
+    def make_sure(self, manifest: Manifest) -> None:
+        """Look whether there is room for all files, before any of them is written.
+
+        Raises:
+            TreeError: There is not.
+        """
+        found = os.statvfs(self._tree.parent)
+        # Some file systems have as many files as there is room for.
+        files = found.f_favail if found.f_files else manifest.entries
+        room = found.f_bavail * found.f_frsize
+        if manifest.size > room or manifest.entries > files:
+            raise TreeError(
+                f"{manifest.entries} files with {manifest.size} bytes do not fit where "
+                f"there is room for {files} with {room}",
+                hint="make room, or fetch to another file system",
+            )
 
     def pack(self, path: Path, pack: Pack) -> None:
         """Unpack one pack; each may be unpacked once.
@@ -60,11 +87,12 @@ class Unpacking:
             TreeError: The file system does not take a file.
             InterruptedError: It was told to stop.
         """
+        self._weigh(path, pack)
         stream = _Stream(unzstd(self._pieces(path), limit=pack_bound(pack)))
         entries = _listing(stream, pack)
-        self._admit(entries)
+        self._admit(pack, entries)
         shown = ""
-        folder = _Folder(self._tree)
+        folder = Folder(self._tree)
         try:
             with self._lock:
                 folder.open(self._made)
@@ -85,19 +113,37 @@ class Unpacking:
             folder.close()
         stream.finish()
 
-    def finish(self) -> None:
+    def finish(self, manifest: Manifest) -> None:
         """Make the symlinks, last of all, so that nothing was written through one.
 
         Raises:
-            DamagedError: One leaves the directory.
+            DamagedError: One leaves the directory, or the packs are out of order.
             TreeError: The file system does not take one.
         """
+        before = b""
+        for pack in manifest.packs:
+            first, last = self._ends[pack.listing]
+            if first <= before:
+                raise _damaged(f"{os.fsdecode(first)!r} is out of order")
+            before = last
         refuse_escapes(self._links)
         for path, target in self._links.items():
             try:
                 (self._tree / path).symlink_to(target)
             except OSError as error:
                 raise _untaken(path, error) from error
+
+    def _weigh(self, path: Path, pack: Pack) -> None:
+        """Refuse what is much more than it was."""
+        downloaded = path.stat().st_size
+        with self._lock:
+            self._unpacked += pack.size
+            self._downloaded += downloaded
+            if self._unpacked > max(_ALLOWANCE, _RATIO * self._downloaded):
+                raise _damaged(
+                    f"{self._downloaded} bytes unpack to {self._unpacked}: "
+                    f"more than {_RATIO} times as many"
+                )
 
     def _pieces(self, path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
@@ -106,72 +152,26 @@ class Unpacking:
                     raise InterruptedError
                 yield piece
 
-    def _admit(self, entries: Sequence[Entry]) -> None:
+    def _admit(self, pack: Pack, entries: Sequence[Entry]) -> None:
         """Refuse entries that cannot be beside those of other packs."""
         with self._lock:
             for entry in entries:
                 wrong = self._names.add(entry.path, entry.kind.value)
-                if entry.path == MARKER:
+                if entry.path.partition("/")[0] == MARKER:
                     wrong = "is a name of ours"
+                if self._names.held > _NAMES:
+                    wrong = "is one name too many"
                 if wrong:
                     raise _damaged(f"{entry.path!r} {wrong}")
                 if entry.kind is Kind.SYMLINK:
                     self._links[entry.path] = entry.target
+            first, last = (os.fsencode(entries[at].path) for at in (0, -1))
+            self._ends[pack.listing] = first, last
 
-    def _enter(self, folder: _Folder, path: str) -> None:
+    def _enter(self, folder: Folder, path: str) -> None:
         if path != folder.path:
             with self._lock:
                 folder.enter(path, self._made)
-
-
-class _Folder:
-    """The directory that files are written into, by its descriptor."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._top = -1
-        self.descriptor = -1
-        self.path = ""
-
-    def open(self, made: set[str]) -> None:
-        """Open the root, made when it is the first time."""
-        if "" not in made:
-            self._root.mkdir(mode=0o755)
-            made.add("")
-        self._top = self.descriptor = os.open(self._root, _FOLDER_FLAGS)
-
-    def enter(self, path: str, made: set[str]) -> None:
-        """Go to a directory, and make it and its parents once.
-
-        One that is there and was not made by us is another's namesake.
-        """
-        here = os.dup(self._top)
-        try:
-            whole = ""
-            for name in path.split("/") if path else ():
-                whole = f"{whole}/{name}" if whole else name
-                if whole not in made:
-                    os.mkdir(name, 0o755, dir_fd=here)
-                    made.add(whole)
-                inner = os.open(name, _FOLDER_FLAGS, dir_fd=here)
-                os.close(here)
-                here = inner
-        except BaseException:
-            os.close(here)
-            raise
-        self._leave()
-        self.descriptor, self.path = here, path
-
-    def close(self) -> None:
-        """Close what is open."""
-        self._leave()
-        if self._top >= 0:
-            os.close(self._top)
-
-    def _leave(self) -> None:
-        if self.descriptor not in {-1, self._top}:
-            os.close(self.descriptor)
-        self.descriptor = self._top
 
 
 class _Stream:

@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from aweigh.bundle.answers import Answers
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
 from aweigh.bundle.deliver import Freight, deliver
-from aweigh.bundle.delivery import missing
 from aweigh.bundle.explain import BundlePlan, foresee
-from aweigh.bundle.known import KnownPacks, packs_key, packs_record
-from aweigh.bundle.manifest import Manifest
-from aweigh.bundle.recall import Age, BundlePolicy, KnownTree, bundle_key, recalled
+from aweigh.bundle.form import Form
+from aweigh.bundle.known import packs_key, packs_record
+from aweigh.bundle.known_tree import recall_tree
+from aweigh.bundle.recall import BundlePolicy
 from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.bundle.store import StoreUrl
 from aweigh.concurrency.single_flight import SingleFlight
-from aweigh.errors import ChangedError, StoreError, StoreUnavailableError
-from aweigh.events import BundleUploaded, Warned
-from aweigh.memory import Table
+from aweigh.errors import ChangedError, StoreUnavailableError
+from aweigh.events import BundleUploaded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from aweigh.bundle.known_tree import KnownTree
     from aweigh.bundle.scanner import ScannedTree
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.memory import Memory, Record
+    from aweigh.tree.scan import Tree
 
-__all__ = ["BundlePolicy", "BundleUploader"]
+__all__ = ["BundlePolicy", "BundleUploader", "Uploaded"]
 
 _RESTARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What an upload came to.
+
+    Attributes:
+        bundle: The bundle that the store holds.
+        records: What is now true. Nothing of it is written: the caller remembers it,
+            in one transaction with whatever else it did.
+        tree: What the bundle was made of.
+    """
+
+    bundle: Bundle
+    records: list[Record]
+    tree: Tree
 
 
 class BundleUploader:
@@ -74,6 +92,9 @@ class BundleUploader:
         self._open = store
         self._url = StoreUrl.parse(store_url)
         self._policy = policy
+        self._answers = Answers(
+            store=store, policy=policy, listener=listener, clock=clock
+        )
         self._listener = listener
         self._clock = clock
         # Not `or`: one with nothing under way is empty, and so false.
@@ -90,7 +111,8 @@ class BundleUploader:
         exclude: tuple[str, ...] = (),
         follow: bool = False,
         size_limit: int | None,
-    ) -> tuple[Bundle, list[Record]]:
+        form: Form = Form.PACKS,
+    ) -> Uploaded:
         """Make sure that the store holds the code of a directory as it is now.
 
         Args:
@@ -101,10 +123,7 @@ class BundleUploader:
             exclude: Patterns of what to leave out.
             follow: Whether symlinks are replaced by what they name.
             size_limit: Bytes the tree may have; None for no limit.
-
-        Returns:
-            The bundle, and the records that are now true. They are not written: the
-            caller remembers them, in one transaction with whatever else it did.
+            form: How the store is to hold it.
 
         Raises:
             ChangedError: Files changed each time they were packed.
@@ -117,24 +136,22 @@ class BundleUploader:
         began = time.perf_counter()
         rules = bundle_rules(root, include, exclude, self._ours)
         scanner = Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
-        key = await asyncio.to_thread(scanner.key)
-        packs = packs_key(self._url, key)
-        row = await memory.recall(Table.TREES, key)
-        known = KnownTree.parse(row.value) if row else None
+        key, known = await _recall(scanner, memory)
         changed: list[ChangedError] = []
         while True:
             try:
                 # After a surprise, what was known of the files is no longer trusted.
                 scanned = await scanner.run(None if changed else known, self._listener)
-                bundle, records = await self._ensure(scanned, memory, packs)
+                uri = BundleUri(self._url, scanned.digest, form)
+                bundle, records = await self._ensure(uri, scanned, memory, key)
                 break
             except ChangedError as error:
                 changed.append(error)
                 if len(changed) > _RESTARTS:
                     raise _restless(root, changed) from error
-        if scanned.known != known:
-            now = self._clock()
-            records.append(scanned.known.record(key, now=now, ttl=self._policy.ttl))
+        if scanned.known is not known:
+            ttl = self._policy.ttl
+            records += scanned.known.records(key, known, now=self._clock(), ttl=ttl)
         self._listener(
             BundleUploaded(
                 uri=bundle.uri,
@@ -143,7 +160,7 @@ class BundleUploader:
                 seconds=time.perf_counter() - began,
             )
         )
-        return bundle, records
+        return Uploaded(bundle, records, scanned.tree)
 
     async def explain(
         self,
@@ -163,16 +180,16 @@ class BundleUploader:
         """
         rules = bundle_rules(root, include, exclude, self._ours)
         scanner = Scanner(root=root, rules=rules, follow=follow, size_limit=size_limit)
-        row = await memory.recall(Table.TREES, await asyncio.to_thread(scanner.key))
-        known = KnownTree.parse(row.value) if row else None
+        _, known = await _recall(scanner, memory)
         scanned = await scanner.run(known, self._listener)
         uri = BundleUri(self._url, scanned.digest)
         tier, reason = await foresee(
             uri,
-            scanned.tree,
+            scanned,
             memory=memory,
-            age=lambda at: self._policy.age(at, self._clock()),
+            age=self._answers.age,
             store=None if self._policy.offline else self._open,
+            before=self._answers.before(),
         )
         return BundlePlan(
             uri=str(uri),
@@ -184,10 +201,17 @@ class BundleUploader:
         )
 
     async def _ensure(
-        self, scanned: ScannedTree, memory: Memory, key: str
+        self, uri: BundleUri, scanned: ScannedTree, memory: Memory, tree: str
     ) -> tuple[Bundle, list[Record]]:
-        uri = BundleUri(self._url, scanned.digest)
-        answer = await self._recall(uri, scanned, memory)
+        """Find a scanned tree in the store or put it there.
+
+        Args:
+            uri: The bundle's name.
+            scanned: What it is made of.
+            memory: What is remembered.
+            tree: The key under which the tree is.
+        """
+        answer = await self._answers.recall(uri, scanned, memory)
         if answer is not None:
             return answer
         if self._policy.offline:
@@ -195,65 +219,18 @@ class BundleUploader:
                 f"offline, and nothing is remembered of {uri}",
                 hint="upload it once without offline",
             )
-        manifest = await asyncio.to_thread(Manifest.of, scanned.tree.entries)
-        if manifest.digest != uri.digest:
-            raise _misremembered(scanned)
-        known = await self._known_packs(memory, key)
-        freight = Freight(uri, scanned.tree, manifest, known)
+        manifest = await scanned.divided()
+        in_packs, key = uri.form is Form.PACKS, packs_key(self._url, tree)
+        known = await self._answers.known_packs(memory, key) if in_packs else None
+        before = self._answers.before()
+        freight = Freight(uri, scanned.tree, manifest, known, before)
         bundle = await self._share(freight)
         at = known.verified_at if known else self._clock()
-        policy = self._policy
-        packs = packs_record(key, uri, manifest, verified_at=at, ttl=policy.ttl)
-        return bundle, [policy.record(bundle, now=at), packs]
-
-    async def _known_packs(self, memory: Memory, key: str) -> KnownPacks | None:
-        """Recall which packs need no question, if that was found out lately."""
-        row = await memory.recall(Table.TREES, key)
-        known = KnownPacks.parse(row) if row else None
-        if known and self._policy.age(known.verified_at, self._clock()) is Age.FRESH:
-            return known
-        return None
-
-    async def _recall(
-        self, uri: BundleUri, scanned: ScannedTree, memory: Memory
-    ) -> tuple[Bundle, list[Record]] | None:
-        """Answer from memory, asking the store where memory alone is too old."""
-        row = await memory.recall(Table.BUNDLES, bundle_key(uri))
-        bundle = recalled(row, uri) if row else None
-        if row is None or bundle is None:
-            return None
-        match self._policy.age(row.verified_at, self._clock()):
-            case Age.FRESH:
-                return bundle, []
-            case Age.EXPIRED:
-                return None
-            case Age.STALE if self._policy.offline:
-                return bundle, []
-            case Age.STALE:
-                manifest = await asyncio.to_thread(Manifest.of, scanned.tree.entries)
-                return await self._revalidate(uri, manifest, bundle, memory)
-
-    async def _revalidate(
-        self, uri: BundleUri, manifest: Manifest, bundle: Bundle, memory: Memory
-    ) -> tuple[Bundle, list[Record]] | None:
-        try:
-            async with asyncio.timeout(self._policy.revalidate_timeout):
-                gone = await missing(await self._open(), uri, manifest)
-        except (StoreError, TimeoutError) as error:
-            reason = str(error) or "it did not answer in time"
-            self._listener(
-                Warned(
-                    message=f"cannot ask whether {uri} is still there: {reason}",
-                    hint="it was there before, so it is taken to be there now",
-                )
-            )
-            return bundle, []
-        if gone:
-            # The row is known to be wrong: a store that stops answering during the
-            # upload must not bring it back as an answer.
-            await memory.forget(Table.BUNDLES, [bundle_key(uri)])
-            return None
-        return bundle, [self._policy.record(bundle, now=self._clock())]
+        ttl = self._policy.ttl
+        records = [self._policy.record(bundle, now=at)]
+        if in_packs:
+            records += [packs_record(key, uri, manifest, verified_at=at, ttl=ttl)]
+        return bundle, records
 
     async def _share(self, freight: Freight) -> Bundle:
         """Deliver a bundle, or wait for whoever in this process does already."""
@@ -271,11 +248,10 @@ class BundleUploader:
         return replace(bundle, origin=Origin.FOUND, uploaded_bytes=0)
 
 
-def _misremembered(scanned: ScannedTree) -> ChangedError:
-    return ChangedError(
-        f"what is remembered of {str(scanned.tree.root)!r} is not what is there",
-        hint="clear the cache with 'aweigh cache clean'",
-    )
+async def _recall(scanner: Scanner, memory: Memory) -> tuple[str, KnownTree | None]:
+    """Find out under which key a tree is remembered, and as what."""
+    key = await asyncio.to_thread(scanner.key)
+    return key, await recall_tree(memory, key)
 
 
 def _restless(root: Path, changed: list[ChangedError]) -> ChangedError:

@@ -6,11 +6,14 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from aweigh.errors import ChangedError
 
-__all__ = ["Identity", "digest_file", "identity", "numbers"]
+__all__ = ["Identity", "Numbers", "digest_file", "identity", "numbers"]
+
+Numbers: TypeAlias = tuple[int, int, int, int, int]
+"""The fields of an `Identity`."""
 
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # Inode numbers are unsigned; what remembers them counts with a sign.
@@ -30,7 +33,7 @@ class Identity(NamedTuple):
     inode: int
 
 
-def numbers(found: os.stat_result) -> tuple[int, int, int, int, int]:
+def numbers(found: os.stat_result) -> Numbers:
     """Take the fields of an `Identity` out of a stat result."""
     return (
         found.st_mode,

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from aweigh.tree.entry import Entry, Kind
-from aweigh.tree.names import in_order
+from aweigh.tree.collisions import colliding
+from aweigh.tree.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from aweigh.tree.content import Content
+    from aweigh.tree.entry import Entry
 
 __all__ = ["Entries"]
 
 
-class Entries(Sequence[Entry]):
+class Entries(Sequence["Entry"]):
     """All entries of a tree by the bytes of their paths.
 
     Going through them makes them anew each time, one directory at a time, so that a
@@ -35,11 +36,16 @@ class Entries(Sequence[Entry]):
         # Whether anything is in a directory, by its path; children come first.
         self._filled: dict[str, bool] = {}
         for path, content in reversed(contents.items()):
-            self._count += content.section.count + len(self._empty(content))
-            self._filled[path] = content.section.count > 0 or any(
-                self._filled[child] or contents[child].section.kept_empty
-                for child in self._children(content)
-            )
+            count = content.count
+            filled = count > 0
+            for child in self._children(content) if content.folders else ():
+                if self._filled[child]:
+                    filled = True
+                elif contents[child].kept_empty:
+                    filled = True
+                    count += 1
+            self._count += count
+            self._filled[path] = filled
 
     def __len__(self) -> int:
         return self._count
@@ -69,37 +75,46 @@ class Entries(Sequence[Entry]):
         """Paths that are equal but for case or Unicode's composed forms."""
         found: list[tuple[str, ...]] = []
         for content in self._of.values():
-            found.extend(_colliding([*content.names(), *content.folders], content.path))
+            count = content.count + len(content.folders)
+            found.extend(
+                tuple([content.path + name for name in group])
+                for group in colliding(content.all_names, count)
+            )
         return tuple(found)
 
-    def _made(self) -> Iterator[Entry]:
-        """A deep tree needs no deep stack."""
-        stack = [iter(self._listing(""))]
+    def rows(self) -> Iterator[Rows]:
+        """All of them as columns, some of one directory at a time."""
+        # A deep tree needs no deep stack.
+        stack = [self._listing("")]
         while stack:
             for item in stack[-1]:
                 if isinstance(item, str):
-                    stack.append(iter(self._listing(item)))
+                    stack.append(self._listing(item))
                     break
                 yield item
             else:
                 stack.pop()
 
-    def _listing(self, path: str) -> Iterable[Entry | str]:
+    def _made(self) -> Iterator[Entry]:
+        for rows in self.rows():
+            yield from rows.entries()
+
+    def _listing(self, path: str) -> Iterator[Rows | str]:
         """A directory's entries and, as paths, the directories to go on with."""
         content = self._of.get(path)
         if content is None:
-            return ()
-        items: dict[str, Entry | str] = dict(content.entries())
-        if not content.folders:
-            return items.values()
+            return
+        inside: dict[bytes, Rows | str] = {}
         for child in self._children(content):
             if self._filled[child]:
                 # A slash sorts the directory where the paths of its content belong.
-                items[child.removeprefix(path)] = child
+                inside[os.fsencode(child.removeprefix(path))] = child
         for child in self._empty(content):
-            entry = Entry(child[:-1], Kind.DIRECTORY, False, 0, None)
-            items[entry.path.removeprefix(path)] = entry
-        return [items[name] for name in in_order(items)]
+            raw = os.fsencode(child[:-1])
+            inside[raw[len(os.fsencode(path)) :]] = Rows.directory(raw)
+        breaks = sorted(inside)
+        for item in content.rows(breaks):
+            yield inside[breaks[item]] if isinstance(item, int) else item
 
     def _children(self, content: Content) -> Iterator[str]:
         """Its directories that were not gone when they were looked into."""
@@ -111,16 +126,5 @@ class Entries(Sequence[Entry]):
         return [
             child
             for child in self._children(content)
-            if not self._filled[child] and self._of[child].section.kept_empty
+            if not self._filled[child] and self._of[child].kept_empty
         ]
-
-
-def _colliding(names: list[str], folder: str) -> Iterable[tuple[str, ...]]:
-    text = "".join(names)
-    if text.isascii() and len(set(map(str.lower, names))) == len(names):
-        return ()
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        folded = unicodedata.normalize("NFC", name).casefold()
-        groups.setdefault(folded, []).append(folder + name)
-    return (tuple(group) for group in groups.values() if len(group) > 1)

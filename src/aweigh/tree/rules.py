@@ -66,6 +66,7 @@ class Rules:
                     )
 
 
+@functools.lru_cache(maxsize=256)
 def _option(option: str, text: str) -> Pattern | None:
     return parse_pattern(key(text), shown=f"--{option} {text}")
 

@@ -15,12 +15,14 @@ from aweigh.tree.clock import settled_before
 from aweigh.tree.content import Contents
 from aweigh.tree.entries import Entries
 from aweigh.tree.entry import Entry, Kind, Skipped
+from aweigh.tree.kept import Kept
 from aweigh.tree.names import parted
-from aweigh.tree.signature import FIELDS, Remembered, Signature
+from aweigh.tree.pieces import PIECE, Piece, Remembered, Sealer
+from aweigh.tree.signature import FIELDS, Section
 from aweigh.tree.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aweigh.tree.look import Folder, Walk
     from aweigh.tree.rules import Rules
@@ -46,7 +48,10 @@ class Tree:
             nothing new to remember.
         reusable: Whether nothing has to be read next time if nothing changes: no
             file is so young that its times prove nothing.
-        sealed: What to remember, not yet packed.
+        signature: What to give back as ``remembered`` next time, in pieces of some
+            megabytes. Equal signatures mean equal entries, and a piece that holds
+            what it held is the very same object.
+        kept: Contents of files that were read.
         follow: Whether symlinks stand for what they point to.
     """
 
@@ -58,16 +63,9 @@ class Tree:
     size: int
     unchanged: bool
     reusable: bool
-    sealed: Signature
+    signature: tuple[Piece, ...]
+    kept: Kept
     follow: bool = False
-
-    @property
-    def signature(self) -> bytes:
-        """To be given back as ``remembered`` next time.
-
-        Equal signatures mean equal entries.
-        """
-        return self.sealed.packed()
 
     @property
     def collisions(self) -> tuple[tuple[str, ...], ...]:
@@ -89,8 +87,9 @@ def scan(
     *,
     follow: bool = False,
     size_limit: int | None = None,
-    remembered: bytes | None = None,
-    skip: int = 0,
+    remembered: Sequence[Piece] = (),
+    keep: int = 0,
+    piece: int = PIECE,
 ) -> Tree:
     """List a directory and digest its files, reading only what may have changed.
 
@@ -104,8 +103,10 @@ def scan(
         follow: Whether symlinks stand for what they point to. Otherwise they are
             kept, and one that leads out of the directory is an error.
         size_limit: Bytes of all files together that are too much; None for any.
-        remembered: `Tree.signature` of an earlier scan. Anything else is ignored.
-        skip: Bytes in front of it that are the caller's own.
+        remembered: `Tree.signature` of an earlier scan. A piece that is anything
+            else is ignored.
+        keep: Bytes of what is read that may stay in memory, in `Tree.kept`.
+        piece: Bytes of a piece of the signature.
 
     Raises:
         TreeError: The root is no directory, or ``/``; files or directories cannot be
@@ -114,16 +115,19 @@ def scan(
     """
     top, device = _open(root)
     settled = settled_before(device)
-    memory = Remembered(remembered, device=device, follow=follow, skip=skip)
+    memory = Remembered(remembered, device=device, follow=follow)
     found = walk(top, rules, follow=follow, memory=memory)
     _refuse_unreadable(top, found.unreadable)
     if size_limit is not None:
         _refuse_oversized(top, found, size_limit)
-    contents = Contents(found, settled=settled)
+    # A large tree has no room for contents beside what is to be remembered of it.
+    kept = Kept(top, max(0, keep - found.drafts.size))
+    sealer = Sealer(memory, device=device, follow=follow, limit=piece)
+    contents = Contents(found, settled=settled, kept=kept, sealer=sealer)
     contents.gather()
     _refuse_unreadable(top, found.unreadable)
     _refuse_escaping(top, contents.escaping)
-    sections = [content.section for content in contents.of.values()]
+    sections = [each for content in contents.of.values() for each in content.sections]
     return Tree(
         root=Path(top),
         entries=Entries(contents.of),
@@ -131,9 +135,10 @@ def scan(
         files=sum(section.files for section in sections),
         read=contents.read,
         size=sum(section.size for section in sections),
-        unchanged=contents.recalled == len(sections) == len(memory),
+        unchanged=memory.whole and contents.recalled == len(sections) == len(memory),
         reusable=contents.settled,
-        sealed=Signature(sections=sections, device=device, follow=follow),
+        signature=sealer.pieces(),
+        kept=kept,
         follow=follow,
     )
 
@@ -200,13 +205,13 @@ def _refuse_oversized(top: str, found: Walk, limit: int) -> None:
 
 def _sizes(folder: Folder) -> Iterator[tuple[int, str]]:
     """The regular files of a directory, with their bytes in front."""
-    names, stats = b"", array("q")
-    if folder.section is not None:
-        names = folder.section.names()
-        stats.frombytes(folder.section.stats())
-    elif folder.facts is not None:
-        names, stats = folder.facts.names, folder.facts.stats
-    rows = zip(parted(names), stats[::FIELDS], stats[1::FIELDS], strict=True)
-    for name, mode, size in rows:
-        if stat.S_ISREG(mode):
-            yield size, folder.path + name
+    for part in folder.parts:
+        if isinstance(part, Section):
+            names, stats = part.names(), array("q", part.stats())
+        else:
+            facts = part.facts()
+            names, stats = facts.names, facts.stats
+        rows = zip(parted(names), stats[::FIELDS], stats[1::FIELDS], strict=True)
+        for name, mode, size in rows:
+            if stat.S_ISREG(mode):
+                yield size, folder.path + name

@@ -1,31 +1,26 @@
-"""What is remembered of a tree: names, stat data and digests, packed per directory.
+"""What is remembered of a directory: names, stat data and digests, packed.
 
-A signature is a header, a section for each directory, and a SHA-256 over all of it::
+A section holds a directory, or as many of its names as are looked at together::
 
-    magic, device, follow, count of sections
     section: head, path; names joined by NUL;
              five 64-bit numbers for each name (`aweigh.tree.digests.Identity`);
              number and bytes of the regular files;
              32 bytes for each name: SHA-256 of a file's content or a symlink's text
-    head:    lengths of path and names, number of names, device of the directory,
-             whether it is an entry when it is empty, digest of the rules
+    head:    lengths of path and names, number of names, number of the part, device of
+             the directory, whether it is an entry when it is empty, digest of the rules
 
 An mtime of `UNTRUSTED` marks a file that must be read again. The digest of the rules
-is that of the patterns by which every file of the directory was taken and none is a
+is that of the patterns by which every file of the section was taken and none is a
 symlink, else zeros: where all else is equal too, nothing has to be decided again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import sys
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from itertools import chain
+from typing import Final
 
 __all__ = [
     "DIGEST",
@@ -33,10 +28,12 @@ __all__ = [
     "NO_RULES",
     "ROW",
     "UNTRUSTED",
+    "Draft",
+    "Drafts",
     "Facts",
-    "Remembered",
     "Section",
-    "Signature",
+    "numbers_of",
+    "place",
 ]
 
 FIELDS: Final = 5
@@ -44,12 +41,31 @@ DIGEST: Final = 32
 UNTRUSTED: Final = -(1 << 63)
 NO_RULES: Final = bytes(16)
 ROW: Final = FIELDS * 8
-_MAGIC: Final = f"aweigh-tree-2-{sys.byteorder}\n".encode()
-_HEADER: Final = struct.Struct("<QBQ")
-_HEAD: Final = struct.Struct("<QQQQ?16s")
+_HEAD: Final = struct.Struct("<IIIIQ?16s")
 _TOTALS: Final = struct.Struct("<QQ")
+# What drafts share: large enough to be given back to the system.
+_BLOCK: Final = 1 << 20
+_SIGNED: Final = (1 << 63) - 1
 _MTIME: Final = 2
 _TIMES: Final = (2, 3)
+
+
+def place(path: bytes, part: int) -> bytes:
+    """Name a section; no path of a file has a NUL."""
+    return b"%s\0%d" % (path, part) if part else path
+
+
+def numbers_of(rows: list[tuple[int, int, int, int, int]]) -> array[int]:
+    """Write rows of numbers in one go; an inode may be too large for its sign."""
+    form = f"={len(rows) * FIELDS}q"
+    try:
+        packed = struct.pack(form, *chain.from_iterable(rows))
+    except struct.error:
+        signed = [(*row[:-1], row[-1] & _SIGNED) for row in rows]
+        packed = struct.pack(form, *chain.from_iterable(signed))
+    stats = array("q")
+    stats.frombytes(packed)
+    return stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +79,7 @@ class Facts:
         device: Where it is.
         kept_empty: Whether it is an entry when nothing in it is.
         rules: `Table.digest` when these took every file, else `NO_RULES`.
+        part: Which part of a large directory this is, from 0.
     """
 
     path: bytes
@@ -71,6 +88,7 @@ class Facts:
     device: int
     kept_empty: bool
     rules: bytes
+    part: int = 0
 
     def head(self) -> bytes:
         """How a section with these facts begins; equal only if all of them are."""
@@ -99,6 +117,7 @@ class Facts:
             len(self.path),
             len(self.names),
             len(stats) // FIELDS,
+            self.part,
             self.device,
             self.kept_empty,
             self.rules,
@@ -106,62 +125,130 @@ class Facts:
         return b"".join((head, self.path, self.names, stats.tobytes()))
 
 
-class Section:
-    """One directory in a signature; what it holds is taken out when it is asked for.
+class Draft:
+    """Facts that wait for their contents, packed: objects take twice the memory."""
+
+    __slots__ = ("_block", "_start")
+
+    def __init__(self, block: bytearray, start: int) -> None:
+        """Find them in a block."""
+        self._block, self._start = block, start
+
+    def facts(self) -> Facts:
+        """The facts, as they were."""
+        block, start = self._block, self._start
+        head = _HEAD.unpack_from(block, start)
+        path, names, count, part, device, kept_empty, rules = head
+        names_at = start + _HEAD.size + path
+        stats_at = names_at + names
+        stats = array("q")
+        stats.frombytes(block[stats_at : stats_at + count * ROW])
+        return Facts(
+            path=bytes(block[start + _HEAD.size : names_at]),
+            names=bytes(block[names_at:stats_at]),
+            stats=stats,
+            device=device,
+            kept_empty=kept_empty,
+            rules=rules,
+            part=part,
+        )
+
+
+class Drafts:
+    """Makes drafts, many in one block, which goes when all its drafts are gone.
 
     Attributes:
+        size: Bytes of all drafts that were made.
+    """
+
+    __slots__ = ("_block", "size")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._block = bytearray()
+        self.size = 0
+
+    def draft(self, facts: Facts) -> Draft:
+        """Pack facts."""
+        if len(self._block) >= _BLOCK:
+            self._block = bytearray()
+        start = len(self._block)
+        self._block += facts.head()
+        self.size += len(self._block) - start
+        return Draft(self._block, start)
+
+
+class Section:
+    """A section of a signature; what it holds is taken out when it is asked for.
+
+    Attributes:
+        body: The bytes that it is in, a piece of a signature.
+        start: Where in them it begins.
+        end: Where in them the next one begins.
         count: How many files and symlinks it has.
+        part: Which part of a large directory this is, from 0.
         files: How many of them are regular files.
         size: Bytes of these.
         kept_empty: Whether the directory is an entry when nothing in it is.
-        end: Where the next section begins.
     """
 
     __slots__ = (
-        "_body",
-        "_digests",
         "_names",
-        "_start",
         "_stats",
+        "body",
         "count",
         "end",
         "files",
         "kept_empty",
+        "part",
         "size",
+        "start",
     )
 
     def __init__(self, body: bytes, start: int) -> None:
-        """Find the parts of a section that was packed."""
+        """Find the parts of a section that was packed.
+
+        Raises:
+            struct.error: There is no whole one.
+        """
+        self.body, self.start = body, start
         path: int
         names: int
         self.count: int
+        self.part: int
         self.kept_empty: bool
         self.files: int
         self.size: int
-        path, names, self.count, _, self.kept_empty, _ = _HEAD.unpack_from(body, start)
-        self._body, self._start = body, start
-        self._names = start + _HEAD.size + path
+        path, names, self.count, self.part, _, self.kept_empty, _ = _HEAD.unpack_from(
+            body, start
+        )
+        # Lengths, so that the section can be moved.
+        self._names = _HEAD.size + path
         self._stats = self._names + names
-        totals = self._stats + self.count * ROW
+        totals = start + self._stats + self.count * ROW
         self.files, self.size = _TOTALS.unpack_from(body, totals)
-        self._digests = totals + _TOTALS.size
-        self.end = self._digests + self.count * DIGEST
+        self.end = totals + _TOTALS.size + self.count * DIGEST
+
+    def __len__(self) -> int:
+        """Its bytes."""
+        return self.end - self.start
 
     def path(self) -> bytes:
         """The directory, see `Facts`."""
-        return self._body[self._start + _HEAD.size : self._names]
+        return self.body[self.start + _HEAD.size : self.start + self._names]
 
     def names(self) -> bytes:
         """Its names, see `Facts`."""
-        return self._body[self._names : self._stats]
+        return self.body[self.start + self._names : self.start + self._stats]
 
     def stats(self) -> bytes:
         """Its numbers, as the bytes of an array."""
-        return self._body[self._stats : self._digests - _TOTALS.size]
+        start = self.start + self._stats
+        return self.body[start : start + self.count * ROW]
 
     def digests(self) -> bytes:
         """32 bytes for each name."""
-        return self._body[self._digests : self.end]
+        return self.body[self.end - self.count * DIGEST : self.end]
 
     def has(self, facts: Facts) -> bool:
         """Whether names and numbers are these; the rules play no part."""
@@ -169,7 +256,12 @@ class Section:
 
     def packed(self) -> memoryview:
         """All of it, without a copy."""
-        return memoryview(self._body)[self._start : self.end]
+        return memoryview(self.body)[self.start : self.end]
+
+    def move(self, body: bytes, start: int) -> None:
+        """Be the same section in other bytes, and let go of those before."""
+        self.end += start - self.start
+        self.body, self.start = body, start
 
     def known(self) -> dict[bytes, tuple[bytes, bytes]]:
         """Its files: by name, the packed row of numbers and the digest."""
@@ -181,77 +273,3 @@ class Section:
             )
             for index, name in enumerate(self.names().split(b"\0"))
         }
-
-
-class Remembered:
-    """A signature that was unpacked; damaged or foreign ones remember nothing."""
-
-    def __init__(
-        self, packed: bytes | None, *, device: int, follow: bool, skip: int = 0
-    ) -> None:
-        """Unpack a signature of the same file system and the same way of walking.
-
-        Args:
-            packed: Holds the signature; it is not copied.
-            device: The ``st_dev`` of the root.
-            follow: Whether symlinks stand for what they point to.
-            skip: Bytes in front of the signature.
-        """
-        self._starts: dict[bytes, int] = {}
-        self._body = packed or b""
-        if packed is None or not packed.startswith(_MAGIC, skip):
-            return
-        checked = memoryview(packed)[skip:]
-        if hashlib.sha256(checked[:-DIGEST]).digest() != checked[-DIGEST:]:
-            return
-        # From here on the bytes are the ones that Signature.packed() wrote.
-        start = skip + len(_MAGIC)
-        count: int
-        was_device, was_follow, count = _HEADER.unpack_from(packed, start)
-        start += _HEADER.size
-        if (was_device, bool(was_follow)) == (device, follow):
-            for _ in range(count):
-                section = Section(packed, start)
-                self._starts[section.path()] = start
-                start = section.end
-
-    def __len__(self) -> int:
-        """How many directories are remembered."""
-        return len(self._starts)
-
-    def of(self, path: bytes) -> Section | None:
-        """What is remembered of a directory, by its path."""
-        start = self._starts.get(path)
-        return None if start is None else Section(self._body, start)
-
-    def same(self, facts: Facts) -> Section | None:
-        """What is remembered of a directory, if all these facts are as they were."""
-        start = self._starts.get(facts.path)
-        if start is None or not self._body.startswith(facts.head(), start):
-            return None
-        return Section(self._body, start)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """What is to be remembered of a tree.
-
-    Attributes:
-        sections: Of all directories, in the walk's order.
-        device: The ``st_dev`` of the root.
-        follow: Whether symlinks stand for what they point to.
-    """
-
-    sections: Sequence[Section]
-    device: int
-    follow: bool
-
-    def packed(self, prefix: bytes = b"") -> bytes:
-        """Pack everything in one go, behind other bytes if wanted."""
-        header = _MAGIC + _HEADER.pack(self.device, self.follow, len(self.sections))
-        parts: list[bytes | memoryview] = [header]
-        parts.extend(section.packed() for section in self.sections)
-        checksum = hashlib.sha256()
-        for part in parts:
-            checksum.update(part)
-        return b"".join((prefix, *parts, checksum.digest()))

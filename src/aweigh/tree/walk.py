@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,16 +11,24 @@ from aweigh.tree.builtin import DIRECTORY_MARKS
 from aweigh.tree.entry import Skipped
 from aweigh.tree.ignore import key
 from aweigh.tree.look import Look, Place, Walk
-from aweigh.tree.names import AT_ONCE
-from aweigh.tree.rules import BUILTIN, FolderRules, included
+from aweigh.tree.names import AT_ONCE, Names
+from aweigh.tree.rules import (
+    AWEIGHIGNORE,
+    BUILTIN,
+    GITIGNORE,
+    FolderRules,
+    included,
+)
 
 if TYPE_CHECKING:
     from aweigh.tree.ignore import Ignores
+    from aweigh.tree.pieces import Remembered
     from aweigh.tree.rules import Rules
-    from aweigh.tree.signature import Remembered
 
 __all__ = ["walk"]
 
+# Names that mean something to whoever walks.
+_NOTED: Final = frozenset((*DIRECTORY_MARKS, AWEIGHIGNORE, GITIGNORE))
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -69,22 +78,26 @@ def _open(
         return None
     # By its descriptor, so that each stat is told a name and not a path.
     try:
-        with os.scandir(descriptor) as listing:
-            entries = {entry.name: entry for entry in listing}
-        mark = next((name for name in DIRECTORY_MARKS if name in entries), None)
+        names, folders, noted = _listed(descriptor, follow=found.follow)
+        mark = next((name for name in DIRECTORY_MARKS if name in noted), None)
         if mark and rules.builtin and not place.taken_back:
             found.skipped.append(Skipped(place.path, f"{BUILTIN}{mark}", 0))
             return None
         at = base + key(place.path)
-        inner = place.rules.entering(path, entries, shown=place.path, at=at)
+        inner = place.rules.entering(path, noted, shown=place.path, at=at)
         status = os.fstat(descriptor)
         if not status.st_nlink:
             return None
-        look = Look(found, place, inner, at, include)
-        look.sort_out(entries, device=status.st_dev)
-        # Freed all at once, a hundred thousand would keep other threads waiting.
-        while len(entries) > AT_ONCE:
-            entries.popitem()
+        look = Look(
+            found,
+            place,
+            inner,
+            at,
+            include,
+            descriptor=descriptor,
+            device=status.st_dev,
+        )
+        look.sort_out(names, folders)
         return look
     except OSError as error:
         # An ignore file, or the directory itself: then there is a number for a name.
@@ -95,3 +108,32 @@ def _open(
         return None
     finally:
         os.close(descriptor)
+
+
+def _listed(descriptor: int, *, follow: bool) -> tuple[Names, list[str], set[str]]:
+    """The names of a directory: what is none, the directories, and the noted ones."""
+    names = Names()
+    folders: list[str] = []
+    noted: set[str] = set()
+    with os.scandir(descriptor) as listing:
+        while some := list(islice(listing, AT_ONCE)):
+            listed = [entry.name for entry in some]
+            noted.update(_NOTED.intersection(listed))
+            try:
+                found = [e.name for e in some if e.is_dir(follow_symlinks=follow)]
+            except OSError:
+                # The stat of a file says the same again, and there it is told.
+                found = [e.name for e in some if _is_folder(e, follow=follow)]
+            if found:
+                folders += found
+                others = set(found)
+                listed = [name for name in listed if name not in others]
+            names.add(listed)
+    return names, folders, noted
+
+
+def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:
+        return False

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from aweigh.backends.localdb import rows
 from aweigh.backends.localdb.access import Access, uninterrupted
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from aweigh.memory import Record
 
 __all__ = ["LocalDB", "Stats", "open_localdb"]
+
+# What a database said: its token, the record, and the row that is none.
+_Found: TypeAlias = "tuple[tuple[int, int], Record | None, tuple[object, ...] | None]"
 
 _TRUST_FOR = 1.0
 _PRUNE_STEP = 200
@@ -276,8 +279,11 @@ class LocalDB:
         return self._access.broken or age < _TRUST_FOR
 
     async def _look_up(self, table: Table, key: str) -> Record | None:
-        def look(handle: Handle) -> tuple[tuple[int, int], tuple[object, ...] | None]:
-            return handle.token(), rows.select(handle, table, key)
+        def look(handle: Handle) -> _Found:
+            # Here and not in the loop: a value may be large, and its digest is taken.
+            row = rows.select(handle, table, key)
+            record = None if row is None else rows.decode(table, key, row)
+            return handle.token(), record, None if record is not None else row
 
         found = await self._access.run(
             lambda handle: handle.read(look, None),
@@ -286,17 +292,15 @@ class LocalDB:
         )
         if found is None:
             return None
-        token, row = found
+        token, record, damaged = found
         if token != self._token:
             self._token = token
             self._known.clear()
         self._looked_at = self._loop.time()
-        record = None if row is None else rows.decode(table, key, row)
         if record is not None:
             self._known.put(record)
-        elif row is not None:
+        elif damaged is not None:
             self._tally["damaged"] += 1
-            damaged = row
             self._writer.put(
                 Change(apply=lambda handle: rows.delete_row(handle, table, damaged))
             )

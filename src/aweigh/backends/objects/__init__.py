@@ -1,7 +1,5 @@
-"""Stores for bundles: directories, and through obstore memory, S3, GCS and Azure."""
+"""Stores for bundles: directories, and through obstore memory, S3, GCS and Azure.
 
-from aweigh.backends.objects.deadlines import Deadlines
-from aweigh.backends.objects.opening import open_store
-from aweigh.backends.objects.store import ObjectStore
-
-__all__ = ["Deadlines", "ObjectStore", "open_store"]
+Nothing is imported here: whoever has a directory does without obstore, which takes as
+long to load as an edit takes to upload. `aweigh.backends.objects.opening` opens all.
+"""

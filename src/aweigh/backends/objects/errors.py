@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-
-from obstore.exceptions import NotSupportedError
 
 from aweigh.bundle.store import Scheme
 from aweigh.errors import StoreError, StoreUnavailableError
@@ -16,7 +13,7 @@ from aweigh.errors import StoreError, StoreUnavailableError
 if TYPE_CHECKING:
     from aweigh.bundle.store import StoreUrl
 
-__all__ = ["knows_conditions", "no_answer", "translate"]
+__all__ = ["no_answer", "status_of", "translate"]
 
 _STATUS: Final = re.compile(r"status(?: code)?: (\d{3})\b")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
@@ -62,8 +59,7 @@ def translate(error: Exception, url: StoreUrl, what: str) -> StoreError:
             f"cannot {what} in {url}: there are no credentials for it",
             hint=_LOGIN.get(url.scheme, "give it credentials in the environment"),
         )
-    found = _STATUS.search(text)
-    status = int(found[1]) if found else None
+    status = status_of(error)
     named = _CODE.search(text)
     code = named[1] if named else ""
     if isinstance(error, FileNotFoundError) or code == "NoSuchBucket":
@@ -105,9 +101,7 @@ def no_answer(url: StoreUrl, what: str, seconds: float) -> StoreUnavailableError
     )
 
 
-def knows_conditions(error: Exception) -> bool:
-    """Whether a failed conditional request failed for another reason than that."""
+def status_of(error: Exception) -> int | None:
+    """Find the HTTP status in obstore's text."""
     found = _STATUS.search(str(error))
-    return not isinstance(error, NotSupportedError) and not (
-        found and int(found[1]) == HTTPStatus.NOT_IMPLEMENTED
-    )
+    return int(found[1]) if found else None

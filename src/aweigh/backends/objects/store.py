@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 
-from aweigh.backends.objects.errors import knows_conditions, no_answer, translate
+from aweigh.backends.objects.errors import no_answer, status_of, translate
 from aweigh.backends.objects.parts import Feed, PartSizes, first_part
+from aweigh.bundle.store import Held
 from aweigh.concurrency.retry import RetryBudget, retry
 from aweigh.errors import BundleNotFoundError, StoreUnavailableError
 from aweigh.events import Retried
@@ -52,32 +54,37 @@ class ObjectStore:
         """The store's canonical URL; it holds no secret."""
         return str(self._url)
 
-    async def head(self, name: str, /) -> int | None:
-        """Return an object's size in bytes; None only when it is truly not there.
+    async def head(self, name: str, /) -> Held | None:
+        """Look at an object; None only when it is truly not there.
 
         Raises:
             StoreError: The store refused, or did not answer within the deadline.
         """
         handle = self._place.handle
 
-        async def ask() -> int | None:
+        async def ask() -> Held | None:
             try:
-                return (await handle.head_async(name))["size"]
+                found = await handle.head_async(name)
             except FileNotFoundError:
                 return None
+            return Held(found["size"], found["last_modified"].timestamp())
 
         return await self._ask(f"look for {name}", ask, self._deadlines.request)
 
-    async def get(self, name: str, /) -> AsyncGenerator[bytes, None]:
+    async def get(self, name: str, /, *, start: int = 0) -> AsyncGenerator[bytes, None]:
         """Iterate over an object's bytes, in pieces of about 1 MiB.
 
         A download that breaks off is taken up again where it stopped.
+
+        Args:
+            name: Its name below the store's URL.
+            start: How many bytes to leave out; fewer than it has.
 
         Raises:
             BundleNotFoundError: The object is not there.
             StoreError: The store refused, or did not answer within the deadline.
         """
-        offset = 0
+        offset = start
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
                 async with aclosing(self._get_from(name, offset)) as pieces:
@@ -86,7 +93,7 @@ class ObjectStore:
                         yield piece
                 return
             except StoreUnavailableError as error:
-                if attempt == _READ_ATTEMPTS or not offset:
+                if attempt == _READ_ATTEMPTS or offset == start:
                     raise
                 self._listener(
                     Retried(
@@ -154,6 +161,32 @@ class ObjectStore:
         await self._put_parts(name, Feed(head, rest), PartSizes.of(size))
         return True
 
+    async def renew(
+        self, name: str, chunks: AsyncIterator[bytes] | bytes, /, *, size: int | None
+    ) -> None:
+        """Put an object whether it is there or not: its age begins anew.
+
+        Args:
+            name: Its name below the store's URL.
+            chunks: Its bytes, as for `put`.
+            size: Bytes it may have at most; None when nobody knows.
+
+        Raises:
+            StoreError: The store refused, or did not answer within the deadline.
+
+        Cancelling leaves what was there, or the new object.
+        """
+        head, rest = await first_part(chunks)
+        if rest is not None:
+            await self._put_parts(name, Feed(head, rest), PartSizes.of(size))
+            return
+        handle = self._place.handle
+
+        async def ask() -> None:
+            await handle.put_async(name, head, use_multipart=False)
+
+        await self._ask(f"put {name}", ask, self._deadlines.transfer)
+
     async def _create(self, name: str, body: bytes) -> bool:
         handle = self._place.handle
 
@@ -163,7 +196,7 @@ class ObjectStore:
             except AlreadyExistsError:
                 return False
             except BaseError as error:
-                if knows_conditions(error):
+                if _knows_conditions(error):
                     raise
                 return await self._overwrite(handle, name, body)
             return True
@@ -248,3 +281,10 @@ class ObjectStore:
 
 def _passes(error: BaseException) -> float | None:
     return 0.0 if isinstance(error, StoreUnavailableError) else None
+
+
+def _knows_conditions(error: Exception) -> bool:
+    """Whether a failed conditional request failed for another reason than that."""
+    return not isinstance(error, NotSupportedError) and (
+        status_of(error) != HTTPStatus.NOT_IMPLEMENTED
+    )
