@@ -31,6 +31,11 @@ class Services:
         s3_secret_key: Secret key the S3 API accepts.
         base: Reference of the base image in the open registry.
         secure_base: Reference of the same image in the secure registry.
+        swarm: Docker Engine that manages a swarm of two nodes, as `unix:///path`;
+            both registries have the same addresses there.
+        swarm_worker: Docker Engine of the second node.
+        swarm_worker_pid: File that begins with the process id of that engine; after
+            a kill, `.ci/setup` starts it again.
     """
 
     engine: str
@@ -48,6 +53,9 @@ class Services:
     s3_secret_key: str = field(repr=False)
     base: str
     secure_base: str
+    swarm: str
+    swarm_worker: str
+    swarm_worker_pid: Path
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -75,6 +83,9 @@ class Services:
             s3_secret_key=values["s3_secret_key"],
             base=values["base"],
             secure_base=values["secure_base"],
+            swarm=values["swarm"],
+            swarm_worker=values["swarm_worker"],
+            swarm_worker_pid=Path(values["swarm_worker_pid"]),
         )
 
 

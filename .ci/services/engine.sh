@@ -80,15 +80,16 @@ fail_engine() {
     "it needs root with CAP_SYS_ADMIN and a mounted /sys/fs/cgroup" "$STATE/log/engine.log"
 }
 
-# A killed dockerd leaves its containers, each below a shim whose command line names our
-# directory. A new dockerd takes them over by itself; only a final stop needs this.
+# stop_engine_orphans NAME: a killed dockerd leaves its containers, each below a shim whose
+# command line names our directory. A new dockerd takes them over by itself; only a final
+# stop needs this.
 stop_engine_orphans() {
-  local directory pid child
+  local name=$1 directory pid child
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $(cat "$directory/comm" 2>/dev/null) in containerd*) ;; *) continue ;; esac
     tr '\0' '\n' 2>/dev/null <"$directory/cmdline" |
-      grep --quiet --fixed-strings -- "$STATE/run/engine/containerd/" || continue
+      grep --quiet --fixed-strings -- "$STATE/run/$name/containerd/" || continue
     for child in $(pgrep --parent "$pid"); do
       kill -KILL "$child" 2>/dev/null || true
     done

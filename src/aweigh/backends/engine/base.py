@@ -9,20 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.auth import (
-    auth_header,
-    is_authentication_failure,
-    secrets_of,
-)
+from aweigh.backends.engine.auth import is_authentication_failure, secrets_of
 from aweigh.backends.engine.cause import network_hint
 from aweigh.backends.engine.local import inspect_image, tag_image
-from aweigh.backends.engine.messages import message_error
+from aweigh.backends.engine.pull import request_pull
 from aweigh.backends.engine.text import clean_line
 from aweigh.errors import (
     AuthenticationError,
     BuildError,
-    EngineError,
-    EngineUnavailableError,
 )
 from aweigh.events import BuildStepFinished, BuildStepStarted, Warned
 from aweigh.memory import record_key
@@ -31,7 +25,6 @@ from aweigh.oci import Reference
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.local import LocalImage
-    from aweigh.backends.engine.messages import Message
     from aweigh.events import Listener
     from aweigh.image.credential import Credential, CredentialSource
     from aweigh.oci import Platform
@@ -116,7 +109,9 @@ class BaseImages:
         self._listener(BuildStepStarted(step=step))
         started = time.perf_counter()
         credential = await self._credentials.credential(image.registry)
-        if said := await self._request_pull(image, platform, credential):
+        if said := await request_pull(
+            self._engine, image, credential, platform=platform
+        ):
             raise _unavailable(image, platform, said, credential)
         found = await inspect_image(self._engine, str(image))
         if found is None or found.platform != platform:
@@ -132,36 +127,6 @@ class BaseImages:
             )
         )
         return found
-
-    async def _request_pull(
-        self, image: Reference, platform: Platform, credential: Credential | None
-    ) -> str:
-        """Pull, and return why it failed; empty when the engine reports no error."""
-        said: list[str] = []
-
-        def on_message(message: Message) -> None:
-            if error := message_error(message):
-                said.append(error)
-
-        try:
-            await self._engine.stream_messages(
-                "images/create",
-                on_message,
-                idle=self._engine.deadlines.build,
-                params={
-                    "fromImage": image.name,
-                    "tag": image.target,
-                    "platform": str(platform),
-                },
-                headers=auth_header(image.registry, credential),
-            )
-        except EngineUnavailableError:
-            raise
-        except EngineError as exc:
-            if exc.status is None:
-                raise
-            said.append(str(exc))
-        return said[0] if said else ""
 
 
 def _alias(base: Reference, platform: Platform) -> Reference:

@@ -102,22 +102,25 @@ class Engine:
         params: Mapping[str, str] | None = None,
         document: object = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = 0.0,
     ) -> Any:
         """Make one request and return its JSON answer, None when it is empty.
 
-        Cancelled while waiting, the engine may or may not have acted.
+        Cancelled while waiting, the engine may or may not have acted. ``patience`` is
+        how many seconds more than usual the work takes that was asked for.
         """
+        seconds = self.deadlines.answer + patience
         data = None if document is None else json.dumps(document).encode()
         call = _Call(method, path, params, headers, data)
         try:
             async with (
-                asyncio.timeout(self.deadlines.answer),
+                asyncio.timeout(seconds),
                 self._request(call) as response,
             ):
                 with request_faults(self.host):
                     answer = await response.read()
         except TimeoutError as exc:
-            raise silence(self.host, path, self.deadlines.answer) from exc
+            raise silence(self.host, path, seconds) from exc
         with request_faults(self.host):
             return json.loads(answer) if answer.strip() else None
 

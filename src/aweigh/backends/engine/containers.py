@@ -1,27 +1,47 @@
-"""Running one container to its end, with its output as it comes."""
+"""Containers that this process holds: made, listened to, and removed in any case."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.text import LineSplitter
+from aweigh.backends.engine.faults import request_faults
+from aweigh.backends.engine.frames import LineDemultiplexer
+from aweigh.backends.engine.holder import HOLDER_LABEL, this_holder
+from aweigh.concurrency.settled import settled
 from aweigh.errors import EngineError
+from aweigh.events import Warned, silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from aweigh.backends.engine.client import Engine
+    from aweigh.backends.engine.frames import WrittenLine
+    from aweigh.events import Listener
 
-__all__ = ["run_container"]
+__all__ = [
+    "PROBE_LABEL",
+    "attached",
+    "exit_code",
+    "follow",
+    "held_container",
+    "remove_container",
+    "run_container",
+]
 
+PROBE_LABEL = "aweigh.run"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_LABEL = "aweigh.run"
 _ATTACH = {"stream": "1", "stdout": "1", "stderr": "1"}
-_HEADER = 8
+_NOT_FOUND = 404
+# The engine says so while somebody else removes the same container.
+_BEING_REMOVED = 409
+_FAILED = 500
+_REMOVALS = 3
+_BUSY_SECONDS = 0.2
 
 
 async def run_container(
@@ -56,7 +76,7 @@ async def run_container(
     document = {
         "Image": image,
         "Env": [f"{name}={value}" for name, value in env.items()],
-        "Labels": {_LABEL: "1"},
+        "Labels": {PROBE_LABEL: "1", HOLDER_LABEL: this_holder()},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {"NetworkMode": network_mode, "Binds": list(binds)},
@@ -65,23 +85,36 @@ async def run_container(
         document |= {"Entrypoint": list(command), "Cmd": []}
     if workdir is not None:
         document["WorkingDir"] = workdir
-    async with _container(engine, document) as name:
-        # Attached before it starts: the logs of a container that ends at once can
-        # end before its output is in them.
-        async with engine.listen(
-            "POST", f"containers/{name}/attach", params=_ATTACH
-        ) as pieces:
+
+    def on_line(line: WrittenLine) -> None:
+        if on_log is not None:
+            on_log(line.text)
+
+    name = f"aweigh-run-{uuid.uuid4().hex[:16]}"
+    async with held_container(engine, name, document):
+        async with attached(engine, name) as pieces:
             await engine.send("POST", f"containers/{name}/start")
-            await _follow(pieces, on_log)
-        return await _exit_code(engine, name)
+            await follow(pieces, on_line)
+        return await exit_code(engine, name)
 
 
 @asynccontextmanager
-async def _container(
-    engine: Engine, document: Mapping[str, object]
-) -> AsyncIterator[str]:
+async def held_container(
+    engine: Engine,
+    name: str,
+    document: Mapping[str, object],
+    *,
+    listener: Listener = silent,
+) -> AsyncIterator[None]:
+    """Create a container and remove it at the end of the block, whatever happened.
+
+    A fault of the removal is not raised over the one that led to it: the listener is
+    warned.
+
+    Raises:
+        EngineError: It cannot be created.
+    """
     # Creating is not interrupted: a container nobody knows of could not be removed.
-    name = f"aweigh-run-{uuid.uuid4().hex[:16]}"
     creating = asyncio.ensure_future(
         engine.send(
             "POST", "containers/create", params={"name": name}, document=document
@@ -89,36 +122,67 @@ async def _container(
     )
     try:
         await asyncio.shield(creating)
-        yield name
+        yield
     finally:
-        await asyncio.shield(_remove(engine, name, creating))
+        await settled(_let_go(engine, name, creating, listener))
 
 
-async def _remove(engine: Engine, name: str, creating: asyncio.Future[object]) -> None:
-    # Whatever is wrong here was wrong before, and that error is the one to see.
-    with suppress(EngineError):
-        await creating
-        await engine.send(
-            "DELETE", f"containers/{name}", params={"force": "1", "v": "1"}
-        )
+async def remove_container(engine: Engine, name: str) -> None:
+    """Kill a container if it runs and remove it, with its unnamed volumes.
+
+    Raises:
+        EngineError: It cannot be removed; that it is gone already is no error.
+    """
+    for left in reversed(range(_REMOVALS)):
+        try:
+            await engine.send(
+                "DELETE", f"containers/{name}", params={"force": "1", "v": "1"}
+            )
+        except EngineError as exc:
+            if exc.status in {_NOT_FOUND, _BEING_REMOVED}:
+                return
+            # Its file system can be busy for a moment.
+            if exc.status != _FAILED or not left:
+                raise
+            await asyncio.sleep(_BUSY_SECONDS)
+        else:
+            return
 
 
-async def _follow(
-    pieces: AsyncIterator[bytes], on_log: Callable[[str], None] | None
+@asynccontextmanager
+async def attached(engine: Engine, name: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Listen to a container; begin before it starts, and nothing is missed.
+
+    The logs are no substitute: of a container that ends, those that are followed can
+    end before its output is in them (7 500 of 20 000 lines were seen).
+    """
+    path = f"containers/{name}/attach"
+    async with engine.listen("POST", path, params=_ATTACH) as pieces:
+        yield pieces
+
+
+async def follow(
+    pieces: AsyncIterator[bytes], on_line: Callable[[WrittenLine], None]
 ) -> None:
-    """Wait for the end of the output, which is the end of the container."""
-    demultiplexer = _Demultiplexer()
+    """Hand on each line until the output ends, which is the end of the program."""
+    demultiplexer = LineDemultiplexer()
     async for piece in pieces:
         for line in demultiplexer.feed(piece):
-            if on_log is not None:
-                on_log(line)
+            on_line(line)
     for line in demultiplexer.finish():
-        if on_log is not None:
-            on_log(line)
+        on_line(line)
 
 
-async def _exit_code(engine: Engine, name: str) -> int:
-    state = await engine.send("POST", f"containers/{name}/wait")
+async def exit_code(engine: Engine, name: str) -> int:
+    """Wait, for as long as it takes, until a container ends; return its exit code.
+
+    Raises:
+        EngineError: The engine is missing, or does not say how it ended.
+    """
+    async with engine.listen("POST", f"containers/{name}/wait", params={}) as pieces:
+        answer = b"".join([piece async for piece in pieces])
+    with request_faults(engine.host):
+        state = json.loads(answer or b"null")
     try:
         return int(state["StatusCode"])
     except (KeyError, TypeError, ValueError) as exc:
@@ -128,28 +192,18 @@ async def _exit_code(engine: Engine, name: str) -> int:
         ) from exc
 
 
-class _Demultiplexer:
-    """Takes apart the engine's stream of output and error output.
-
-    Each frame is a header (stream, three zeros, length as four bytes, big-endian) and
-    its content: "Stream format" of the Docker Engine API's attach endpoint.
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._streams: dict[int, LineSplitter] = {}
-
-    def feed(self, piece: bytes) -> list[str]:
-        self._rest += piece
-        lines: list[str] = []
-        while len(self._rest) >= _HEADER:
-            end = _HEADER + int.from_bytes(self._rest[4:_HEADER], "big")
-            if len(self._rest) < end:
-                break
-            stream, content = self._rest[0], self._rest[_HEADER:end]
-            self._rest = self._rest[end:]
-            lines += self._streams.setdefault(stream, LineSplitter()).feed(content)
-        return lines
-
-    def finish(self) -> list[str]:
-        return [line for lines in self._streams.values() for line in lines.finish()]
+async def _let_go(
+    engine: Engine, name: str, creating: asyncio.Future[object], listener: Listener
+) -> None:
+    # Whoever created it is told why it was not.
+    with suppress(EngineError):
+        await creating
+        try:
+            await remove_container(engine, name)
+        except EngineError as exc:
+            listener(
+                Warned(
+                    message=f"the container {name} may be left: {exc}",
+                    hint="`aweigh stop --all` removes it, once the engine can",
+                )
+            )

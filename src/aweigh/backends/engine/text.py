@@ -35,19 +35,20 @@ def clean_line(line: str, secrets: Iterable[str] = ()) -> str:
 class LineSplitter:
     """Joins the pieces of an output and hands out its whole lines.
 
-    A line longer than 16 KiB is handed out in pieces: the memory stays bounded
-    whatever a program writes.
+    A line longer than the limit, in bytes, is handed out in pieces: the memory stays
+    bounded whatever a program writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = _LINE_LIMIT) -> None:
+        self._limit = limit
         self._rest = b""
 
     def feed(self, piece: bytes) -> list[str]:
         """Take a piece of output and return the lines it completes."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
-        while len(self._rest) > _LINE_LIMIT:
-            lines.append(self._rest[:_LINE_LIMIT])
-            self._rest = self._rest[_LINE_LIMIT:]
+        while len(self._rest) > self._limit:
+            lines.append(self._rest[: self._limit])
+            self._rest = self._rest[self._limit :]
         return [line.decode(errors="replace") for line in lines]
 
     def finish(self) -> list[str]:
