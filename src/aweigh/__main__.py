@@ -2,6 +2,6 @@
 
 import sys
 
-from aweigh.cli.main import main
+from aweigh.cli import main
 
 sys.exit(main())

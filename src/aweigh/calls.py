@@ -3,57 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aweigh.bundle.bundle import Bundle, BundleUri
+from aweigh.bundle.bundle import BundleUri
 from aweigh.bundle.fetch import fetch
-from aweigh.bundle.upload import BundlePolicy, BundleUploader
-from aweigh.concurrency.single_flight import SingleFlight
+from aweigh.bundle.form import Form
+from aweigh.errors import InvalidValueError
 from aweigh.flow.explain import explain
-from aweigh.flow.prepare import Ready, prepare
-from aweigh.image.ensure import ImageEnsurer
-from aweigh.image.image import Image
-from aweigh.image.job import Destination
-from aweigh.image.recall import ImagePolicy
 from aweigh.image.snapshot import take_snapshot
+from aweigh.parts import Parts
+from aweigh.starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Protocol
 
-    from aweigh.bundle.store import Store
+    from aweigh.bundle.bundle import Bundle
+    from aweigh.bundle.form import FormName
     from aweigh.events import Listener
     from aweigh.flow.explain import Plan
-    from aweigh.image.image import Location
-    from aweigh.image.make import ToolBox
-    from aweigh.image.preview import LayerExplainer
+    from aweigh.flow.prepare import Ready
+    from aweigh.image.image import Image
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
     from aweigh.oci import Digest
+    from aweigh.parts import Backends
     from aweigh.settings import Settings
-
-    class Backends(ToolBox, Protocol):
-        """Opens backends when they are first needed."""
-
-        async def explainer(self, location: Location, /) -> LayerExplainer:
-            """Return what tells of the layers of this holder's images."""
-            ...
-
-        async def store(self) -> Store:
-            """Return the store of the settings."""
-            ...
-
-        async def store_at(self, url: str, /) -> Store:
-            """Return the store with this URL."""
-            ...
-
 
 __all__ = ["Session"]
 
 
-class Session:
+class Session(Starts):
     """Open resources; make one with `aweigh.open_session`."""
 
     def __init__(
@@ -65,41 +45,13 @@ class Session:
         listener: Listener,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__(
+            Parts(settings, memory, backends, listener=listener, clock=clock)
+        )
         self.settings = settings
         self.memory = memory
         self.backends = backends
         self._listener = listener
-        self._locks = settings.cache_dir / "locks"
-        self._image_flights = SingleFlight[Image]()
-        self._bundle_flights = SingleFlight[Bundle]()
-        self._images = ImageEnsurer(
-            destination=Destination.of(settings),
-            policy=ImagePolicy(
-                fresh_for=settings.image_fresh_for,
-                ttl=settings.image_ttl,
-                offline=settings.offline,
-                on_unknown=settings.on_unknown,
-            ),
-            toolbox=backends,
-            flights=self._image_flights,
-            locks=self._locks,
-            listener=listener,
-            clock=clock,
-        )
-        self._bundles = BundleUploader(
-            store=backends.store,
-            store_url=settings.store_url,
-            policy=BundlePolicy(
-                fresh_for=settings.bundle_fresh_for,
-                ttl=settings.bundle_ttl,
-                offline=settings.offline,
-            ),
-            flights=self._bundle_flights,
-            locks=self._locks,
-            ours=(settings.cache_dir, settings.data_dir),
-            listener=listener,
-            clock=clock,
-        )
 
     async def ensure_image(
         self,
@@ -128,7 +80,7 @@ class Session:
             LayoutError: The layout on this machine is damaged, or the disk refused.
             ChangedError: A file changed while the builder read it.
         """
-        return await self._ensure(
+        return await self._parts.ensure(
             spec, self.memory, platforms=platforms, rebuild=rebuild, upgrade=upgrade
         )
 
@@ -139,6 +91,7 @@ class Session:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         follow: bool = False,
+        form: FormName = "packs",
     ) -> Bundle:
         """Return the bundle of a directory, which the store holds when this returns.
 
@@ -150,15 +103,24 @@ class Session:
             exclude: Globs; what matches one stays out.
             follow: Take the content of symlinks that leave the directory, instead of
                 refusing them.
+            form: How the store is to hold it: as packs for `fetch_bundle`, or as one
+                ``tar.gz`` or ``zip`` for other tools, which `Bundle.uri` then names.
 
         Raises:
+            InvalidValueError: There is no such form.
             TreeError: The directory cannot be a bundle; the message names the files.
             ChangedError: Files kept changing while they were read.
             StoreError: The store refused or did not answer.
         """
-        return await self._upload(
-            directory, self.memory, include=include, exclude=exclude, follow=follow
+        uploaded = await self._parts.upload(
+            directory,
+            self.memory,
+            include=include,
+            exclude=exclude,
+            follow=follow,
+            form=Form.parse(form),
         )
+        return uploaded.bundle
 
     async def prepare(self, spec: ImageSpec, directory: str | Path) -> Ready:
         """Make a spec's image and a directory's bundle exist at the same time.
@@ -169,11 +131,8 @@ class Session:
             AweighError: What `ensure_image` or `upload_bundle` raised.
             ExceptionGroup: Both failed.
         """
-        return await prepare(
-            functools.partial(self._ensure, spec),
-            functools.partial(self._upload, directory),
-            self.memory,
-        )
+        prepared = await self._parts.prepare(spec, directory)
+        return prepared.ready
 
     async def fetch_bundle(self, uri: str, destination: str | Path) -> Path:
         """Put a bundle's files at ``destination``, every one verified by digest.
@@ -181,11 +140,18 @@ class Session:
         Cancelling leaves no half-written destination.
 
         Raises:
+            InvalidValueError: It is no bundle's URI, or that of an archive.
             BundleNotFoundError: The store does not hold it.
             DamagedError: Stored bytes are not what they should be.
             StoreError: The store refused or did not answer.
         """
         bundle = BundleUri.parse(uri)
+        if bundle.form is not Form.PACKS:
+            raise InvalidValueError(
+                f"{uri} is an archive for other tools, and is not fetched by this one",
+                hint="unpack it with tar or unzip; or upload the directory without a"
+                " form, and fetch that bundle",
+            )
         store = await self.backends.store_at(str(bundle.store))
         return await fetch(
             store, bundle.digest, Path(destination), listener=self._listener
@@ -217,8 +183,8 @@ class Session:
         """
         asks = layers and not self.settings.offline
         return await explain(
-            self._images,
-            self._bundles,
+            self._parts.images,
+            self._parts.bundles,
             self.memory,
             spec=spec,
             root=Path.cwd(),
@@ -239,49 +205,8 @@ class Session:
 
     async def invalidate(self, image: Image) -> None:
         """Forget that this image exists: the next call asks its holder."""
-        await self._images.forget(image, self.memory)
+        await self._parts.images.forget(image, self.memory)
 
     async def aclose(self) -> None:
         """Cancel what still runs; `open_session` calls this."""
-        try:
-            await self._image_flights.aclose()
-        finally:
-            await self._bundle_flights.aclose()
-
-    async def _ensure(
-        self,
-        spec: ImageSpec,
-        memory: Memory,
-        *,
-        platforms: Sequence[str] | None = None,
-        rebuild: bool = False,
-        upgrade: bool = False,
-    ) -> Image:
-        return await self._images.ensure(
-            spec,
-            root=Path.cwd(),
-            memory=memory,
-            platforms=platforms,
-            rebuild=rebuild,
-            upgrade=upgrade,
-        )
-
-    async def _upload(
-        self,
-        directory: str | Path,
-        memory: Memory,
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        follow: bool = False,
-    ) -> Bundle:
-        bundle, records = await self._bundles.upload(
-            Path(directory),
-            memory=memory,
-            include=tuple(include),
-            exclude=tuple(exclude),
-            follow=follow,
-            size_limit=self.settings.bundle_size_limit,
-        )
-        await memory.remember(records)
-        return bundle
+        await self._parts.aclose()

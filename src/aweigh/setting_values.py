@@ -61,6 +61,12 @@ def _text(value: object) -> str | None:
     raise TypeError
 
 
+def _word(value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise TypeError
+
+
 def _path(value: object) -> Path:
     if isinstance(value, str | Path) and str(value):
         return Path(value).expanduser()
@@ -134,9 +140,12 @@ _CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "insecure_registries": _texts,
     "concurrency": _whole,
     "bundle_size_limit": _size,
+    "target": _text,
+    "code_dir": _word,
 }
 _KINDS: Final[dict[Callable[[object], object], str]] = {
     _text: "a text",
+    _word: "a text",
     _path: "a path",
     _texts: "a list of texts",
     _flag: "true or false",

@@ -6,6 +6,7 @@ This is the only module that reads the environment.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -23,6 +24,7 @@ __all__ = [
     "LayerCache",
     "OnUnknown",
     "Settings",
+    "TargetName",
     "environment",
 ]
 
@@ -30,13 +32,18 @@ BuilderName = Literal["auto", "assemble", "engine"]
 Compression = Literal["auto", "gzip", "zstd"]
 LayerCache = Literal["registry", "local", "off"]
 OnUnknown = Literal["fail", "build"]
+TargetName = Literal["docker", "swarm"]
 
 _WORDS = {
     "builder": get_args(BuilderName),
     "layer_cache": get_args(LayerCache),
     "compression": get_args(Compression),
     "on_unknown": get_args(OnUnknown),
+    "target": get_args(TargetName),
 }
+
+# An absolute path below the root that can be an entry of PYTHONPATH.
+_CODE_DIR = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/:\0\n]+)+")
 
 _APP = "aweigh"
 _HOUR = 3600.0
@@ -89,6 +96,10 @@ class Settings:
             plain HTTP, or TLS without a valid certificate.
         concurrency: How many blobs of an assembled image move side by side.
         bundle_size_limit: Refuse directories with more bytes than this.
+        target: Where tasks and services run when a call does not say: ``docker`` (the
+            container engine) or ``swarm`` (the swarm that it manages).
+        code_dir: Where the code lies in the container: its working directory, and the
+            first entry of PYTHONPATH.
     """
 
     registry: str | None = None
@@ -109,6 +120,8 @@ class Settings:
     insecure_registries: tuple[str, ...] = ()
     concurrency: int = 8
     bundle_size_limit: int = 512 * _MIB
+    target: TargetName = "docker"
+    code_dir: str = "/app"
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -122,6 +135,7 @@ class Settings:
         for name in ("image_fresh_for", "image_ttl", "bundle_fresh_for", "bundle_ttl"):
             _check(getattr(self, name) >= 0, name, getattr(self, name))
         _check(self.bundle_size_limit > 0, "bundle_size_limit", self.bundle_size_limit)
+        _check(bool(_CODE_DIR.fullmatch(self.code_dir)), "code_dir", self.code_dir)
 
     @property
     def store_url(self) -> str:

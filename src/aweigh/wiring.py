@@ -9,9 +9,11 @@ import asyncio
 import functools
 import importlib
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.store import Scheme, StoreUrl
 from aweigh.concurrency.opener import Opener
 from aweigh.errors import EngineError
 from aweigh.events import Warned
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from aweigh.backends.registry import RegistryClient
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
+    from aweigh.flow.code import CodeMaker
+    from aweigh.flow.serve import DevLoop
+    from aweigh.flow.target import Target
+    from aweigh.flows import Flows
     from aweigh.image.build import Builder
     from aweigh.image.checker import Checker
     from aweigh.image.credential import CredentialSource
@@ -40,7 +46,9 @@ if TYPE_CHECKING:
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
+    from aweigh.parts import Parts
     from aweigh.settings import Settings
+    from aweigh.targets import Targets
 
 __all__ = ["Backends"]
 
@@ -62,6 +70,8 @@ class Backends:
         self.registry = Opener(self._open_registry, stack)
         self.engine = Opener(self._open_engine, stack)
         self._stores: dict[str, Opener[Store]] = {}
+        self._coders: dict[Location, CodeMaker] = {}
+        self._targets: Targets | None = None
         self._told = False
 
     @functools.cached_property
@@ -104,6 +114,49 @@ class Backends:
         from aweigh.backends.registry import RegistryChecker
 
         return RegistryChecker(registry)
+
+    async def coder(self, location: Location, /) -> CodeMaker:
+        """Return what puts code on images of this holder."""
+        if location not in self._coders:
+            self._coders[location] = await self._coder(location)
+        return self._coders[location]
+
+    async def _coder(self, location: Location) -> CodeMaker:
+        directory = self._settings.cache_dir / "assemble"
+        if location == "engine":
+            engine = await self.engine()
+            from aweigh.backends.engine import EngineCoder
+
+            return EngineCoder(engine, directory=directory)
+        registry = await self.registry()
+        from aweigh.image.code_push import RegistryCoder
+
+        return RegistryCoder(registry, memory=self._memory, directory=directory)
+
+    async def target(self, name: str, /) -> Target:
+        """Return the target of this name, which answers."""
+        if self._targets is None:
+            module = await asyncio.to_thread(importlib.import_module, "aweigh.targets")
+            self._targets = module.Targets(
+                self.engine, credentials=self.credentials, listener=self._listener
+            )
+        return await self._targets.named(name)
+
+    async def flows(self, parts: Parts, /) -> Flows:
+        """Return what starts things, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.flows")
+        from aweigh.flows import Flows
+
+        return Flows(parts)
+
+    async def dev_loop(self) -> DevLoop:
+        """Return what serves, its modules imported in a thread."""
+        for module in ("aweigh.flow.serve", "aweigh.backends.watcher"):
+            await asyncio.to_thread(importlib.import_module, module)
+        from aweigh.backends.watcher import TreeWatcher
+        from aweigh.flow.serve import DevLoop
+
+        return DevLoop(TreeWatcher)
 
     async def tools(self, location: Location, /) -> ImageTools:
         """Return what a build needs."""
@@ -251,7 +304,13 @@ class Backends:
         return open_engine(self._settings.engine)
 
     def _open_store(self, url: str) -> AbstractAsyncContextManager[Store]:
-        from aweigh.backends.objects import open_store
+        parsed = StoreUrl.parse(url)
+        if parsed.scheme is Scheme.FILE:
+            from aweigh.backends.objects.deadlines import Deadlines
+            from aweigh.backends.objects.directory import DirectoryStore
+
+            return nullcontext(DirectoryStore(parsed, deadlines=Deadlines()))
+        from aweigh.backends.objects.opening import open_store
 
         return open_store(url, listener=self._listener)
 

@@ -106,6 +106,84 @@ def test_bundle_and_its_dry_run(run: Run, tmp_path: Path) -> None:
     assert plain.out.strip() != made.json["bundle"]
 
 
+def test_dry_run_with_globs_and_nested_rules(run: Run, tmp_path: Path) -> None:
+    """Each thing that is left out is named with the rule that did it, largest first."""
+    source = tmp_path / "code"
+    (source / "sub" / "deep").mkdir(parents=True)
+    for name, size in {
+        "a.py": 1,
+        "sub/b.py": 9,
+        "sub/deep/c.py": 5,
+        "x.bin": 7,
+    }.items():
+        (source / name).write_text("1" * size)
+    (source / "sub" / ".gitignore").write_text("deep/\n")
+    (source / "sub" / "secret").write_text("1" * 50)
+    (source / "sub" / ".aweighignore").write_text("secret\n")
+    (source / ".env").write_text("1" * 30)
+    globs = ("--include", "*.py", "--include", "x.*", "--exclude", "*.bin")
+    done = run("bundle", "code", "--dry-run", "--json", *globs)
+    listed = [entry["path"] for entry in done.json["entries"]]
+    assert listed == ["sub/b.py", "a.py"]
+    rules = {out["path"]: out["rule"] for out in done.json["skipped"]}
+    assert rules["x.bin"] == "--exclude *.bin"
+    assert rules["sub/deep/"] == "sub/.gitignore:1: deep/"
+    assert rules["sub/secret"] == "sub/.aweighignore:1: secret"
+    assert rules[".env"] == "built-in: .env"
+    sizes = [out["size"] for out in done.json["skipped"]]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_built_in_excludes_are_printed(run: Run) -> None:
+    """Every pattern with its reason, for people and for programs."""
+    lines = run("bundle", "--show-excludes").out.splitlines()
+    assert any(line.split()[0] == ".env" and "secrets" in line for line in lines)
+    assert any("pyvenv.cfg" in line for line in lines)
+    document = run("bundle", "--show-excludes", "--json").json
+    assert {
+        "pattern": ".DS_Store",
+        "reason": "the file manager's settings",
+    } in document["patterns"]
+    assert document["directories_with"] == ["pyvenv.cfg", "CACHEDIR.TAG"]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tgz"])
+def test_bundle_into_a_file(run: Run, tmp_path: Path, suffix: str) -> None:
+    """The archive does not hold itself, is the same again, and no store is touched."""
+    source = tmp_path / "code"
+    source.mkdir()
+    (source / "main.py").write_text("1")
+    archive = source / f"all{suffix}"
+    done = run("bundle", "code", "--output", f"code/all{suffix}")
+    assert done.out == f"code/all{suffix}\n"
+    first = archive.read_bytes()
+    again = run("bundle", "code", "--output", f"code/all{suffix}", "--json")
+    assert again.json == {
+        "path": f"code/all{suffix}",
+        "bytes": len(first),
+        "files": 1,
+        "size": 1,
+    }
+    assert archive.read_bytes() == first
+    assert sorted(path.name for path in source.iterdir()) == [archive.name, "main.py"]
+    assert not (tmp_path / "data").exists()
+    refused = run("bundle", "code", "--output", "all.rar")
+    assert refused.code == 1
+    assert ".tar.gz" in refused.err
+
+
+def test_bundle_in_another_form(run: Run, tmp_path: Path) -> None:
+    """The URI names the archive; the same again is warm; fetch says what to do."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "main.py").write_text("1")
+    made = run("bundle", "code", "--form", "zip", "--json").json
+    assert made["bundle"].endswith("/bundle.zip")
+    assert run("bundle", "code", "--form", "zip", "--json").json["origin"] == "recalled"
+    refused = run("fetch", made["bundle"], "out")
+    assert refused.code == 1
+    assert "unzip" in refused.err
+
+
 def test_cache_commands(run: Run, tmp_path: Path) -> None:
     """Dir, size, prune and clean say what they did."""
     (tmp_path / "code").mkdir()

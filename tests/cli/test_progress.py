@@ -67,6 +67,40 @@ AMD64 = Platform.parse("linux/amd64")
             "bundle  3 entries, 2.0 KiB, 1 read [10 ms]",
         ),
         (
+            events.CodeDelivered(reference="r", origin="built", seconds=0.5),
+            "code    ready: built [500 ms]",
+        ),
+        (
+            events.ImagePulled(reference=REFERENCE, seconds=0.5),
+            "start   pulled the image [500 ms]",
+        ),
+        (
+            events.TaskStarted(name="t-1", image="r", target="docker"),
+            "start   t-1 on docker",
+        ),
+        (
+            events.TaskFinished(name="t-1", target="docker", exit_code=3, seconds=2),
+            "end     exit code 3 [2.0 s]",
+        ),
+        (
+            events.ServiceDeployed(
+                name="web", image="r", target="swarm", url="http://x:1", seconds=2
+            ),
+            "deploy  web is well on swarm at http://x:1 [2.0 s]",
+        ),
+        (
+            events.ServeSwitched(version=2, image="r", url="http://x", seconds=2),
+            "serve   version 2 answers at http://x [2.0 s]",
+        ),
+        (
+            events.ServeKept(version=3, kept=2, reason="bad", hint="mend", seconds=2),
+            "serve   version 3 failed, version 2 stays: bad\n  hint: mend",
+        ),
+        (
+            events.ServeEnded(version=2, exit_code=1),
+            "serve   version 2 ended with exit code 1; the next edit starts it again",
+        ),
+        (
             events.FileSkipped(path="s", kind="socket"),
             "bundle  left out s: socket",
         ),

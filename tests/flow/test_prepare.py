@@ -1,18 +1,24 @@
 """Image and bundle side by side: overlap, errors, cancellation, one transaction."""
 
 import asyncio
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.upload import Uploaded
 from aweigh.flow.prepare import prepare
 from aweigh.image.image import Image
 from aweigh.memory import Memory, Record, Table
 from aweigh.testing.doubles import DictMemory
 
+if TYPE_CHECKING:
+    from aweigh.bundle.bundle import Bundle
+    from aweigh.tree.scan import Tree
+
 IMAGE = cast("Image", object())
 BUNDLE = cast("Bundle", object())
+TREE = cast("Tree", object())
+UPLOADED = Uploaded(BUNDLE, [], TREE)
 
 
 def record(table: Table) -> Record:
@@ -28,17 +34,19 @@ async def image_branch(memory: Memory) -> Image:
     return IMAGE
 
 
-async def bundle_branch(memory: Memory) -> Bundle:
+async def bundle_branch(memory: Memory) -> Uploaded:
     """Upload a bundle at once."""
     await memory.remember([record(Table.BUNDLES)])
-    return BUNDLE
+    return UPLOADED
 
 
 async def test_both_are_remembered_in_one_transaction() -> None:
     """Two branches, one write."""
     memory = DictMemory()
-    ready = await prepare(image_branch, bundle_branch, memory)
+    prepared = await prepare(image_branch, bundle_branch, memory)
+    ready = prepared.ready
     assert (ready.image, ready.bundle) == (IMAGE, BUNDLE)
+    assert prepared.tree is TREE
     assert ready.seconds > 0
     assert [[row.table for row in write] for write in memory.writes] == [
         [Table.IMAGES, Table.BUNDLES]
@@ -54,7 +62,7 @@ async def test_the_branches_overlap() -> None:
         await bundle_begun.wait()
         return await image_branch(memory)
 
-    async def bundle(memory: Memory) -> Bundle:
+    async def bundle(memory: Memory) -> Uploaded:
         bundle_begun.set()
         await image_begun.wait()
         return await bundle_branch(memory)
@@ -74,7 +82,7 @@ async def test_first_failure_cancels_the_other_and_is_the_error() -> None:
             ended.set()
         return IMAGE
 
-    async def bundle(_memory: Memory) -> Bundle:
+    async def bundle(_memory: Memory) -> Uploaded:
         await asyncio.sleep(0)
         raise OSError("disk") from ValueError("why")
 
@@ -94,7 +102,7 @@ async def test_what_one_verified_is_remembered_when_the_other_fails() -> None:
         remembered.set()
         return result
 
-    async def bundle(_memory: Memory) -> Bundle:
+    async def bundle(_memory: Memory) -> Uploaded:
         await remembered.wait()
         raise OSError("disk")
 
@@ -109,7 +117,7 @@ async def test_both_failures_come_as_a_group() -> None:
     async def image(_memory: Memory) -> Image:
         raise ValueError("image")
 
-    async def bundle(_memory: Memory) -> Bundle:
+    async def bundle(_memory: Memory) -> Uploaded:
         raise OSError("bundle")
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -127,12 +135,12 @@ async def test_cancelled_caller_ends_both_and_keeps_what_was_verified() -> None:
         remembered.set()
         return result
 
-    async def bundle(_memory: Memory) -> Bundle:
+    async def bundle(_memory: Memory) -> Uploaded:
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
-        return BUNDLE
+        return UPLOADED
 
     task = asyncio.create_task(prepare(image, bundle, memory))
     await remembered.wait()

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aweigh.bundle.scanner import bundle_rules
+from aweigh.bundle.archives import write_archive
+from aweigh.bundle.form import Form
+from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.cli.load import load_spec
 from aweigh.cli.output import (
     bundle_json,
@@ -15,45 +17,86 @@ from aweigh.cli.output import (
     readable_size,
 )
 from aweigh.cli.progress import progress
+from aweigh.cli.table import print_table
+from aweigh.errors import ChangedError
 from aweigh.session import open_session
 from aweigh.settings import Settings
+from aweigh.tree.builtin import BUILTIN_EXCLUDES, DIRECTORY_MARKS
 from aweigh.tree.entry import Kind
 from aweigh.tree.scan import scan
 
 if TYPE_CHECKING:
     import argparse
 
+    from aweigh.tree.rules import Rules
     from aweigh.tree.scan import Tree
 
 __all__ = ["bundle", "fetch", "prepare"]
 
 
 async def bundle(arguments: argparse.Namespace) -> int:
-    """Upload a directory's bundle and print its URI; or only list what is in it."""
+    """Upload a directory's bundle and print its URI; or show or write what is in it."""
+    if arguments.show_excludes:
+        _print_excludes(as_json=arguments.json)
+        return 0
     if arguments.dry_run:
-        root = Path(arguments.directory)
         settings = await asyncio.to_thread(Settings.load)
-        rules = bundle_rules(
-            root,
-            tuple(arguments.include),
-            tuple(arguments.exclude),
-            (settings.cache_dir, settings.data_dir),
-        )
+        root, rules = Path(arguments.directory), _rules(arguments, settings)
+        # Without a limit: who exceeds it wants to see by what.
         tree = await asyncio.to_thread(scan, root, rules, follow=arguments.follow)
         _print_tree(tree, as_json=arguments.json)
         return 0
+    if arguments.output is not None:
+        return await _write(arguments, Path(arguments.output))
     async with open_session(listener=progress(arguments)) as session:
         made = await session.upload_bundle(
             arguments.directory,
             include=arguments.include,
             exclude=arguments.exclude,
             follow=arguments.follow,
+            form=arguments.form,
         )
     if arguments.json:
         print_json(bundle_json(made))
     else:
         print(made)
     return 0
+
+
+async def _write(arguments: argparse.Namespace, path: Path) -> int:
+    """Write an archive to a file, which is never in itself."""
+    form = Form.of_file(path.name)
+    settings = await asyncio.to_thread(Settings.load)
+    scanner = Scanner(
+        root=Path(arguments.directory),
+        rules=_rules(arguments, settings, path),
+        follow=arguments.follow,
+        size_limit=settings.bundle_size_limit,
+    )
+    listener = progress(arguments)
+    for again in (True, True, True, False):
+        tree = (await scanner.run(None, listener)).tree
+        try:
+            size = await write_archive(tree, form, path)
+            break
+        except ChangedError:
+            if not again:
+                raise
+    if arguments.json:
+        document = {"path": str(path), "bytes": size}
+        print_json({**document, "files": len(tree.entries), "size": tree.size})
+    else:
+        print(path)
+    return 0
+
+
+def _rules(arguments: argparse.Namespace, settings: Settings, *ours: Path) -> Rules:
+    return bundle_rules(
+        Path(arguments.directory),
+        tuple(arguments.include),
+        tuple(arguments.exclude),
+        (settings.cache_dir, settings.data_dir, *ours),
+    )
 
 
 async def prepare(arguments: argparse.Namespace) -> int:
@@ -114,6 +157,25 @@ def _print_tree(tree: Tree, *, as_json: bool) -> None:
     for out in skipped:
         print(f"{readable_size(out.size):>10}  {_shown(out.path)}  <- {out.rule}")
     print(f"left out: {len(skipped)}")
+
+
+def _print_excludes(*, as_json: bool) -> None:
+    """List the built-in rules."""
+    if as_json:
+        print_json(
+            {
+                "patterns": [
+                    {"pattern": each.pattern, "reason": each.reason}
+                    for each in BUILTIN_EXCLUDES
+                ],
+                "directories_with": list(DIRECTORY_MARKS),
+            }
+        )
+        return
+    rows = [(each.pattern, each.reason) for each in BUILTIN_EXCLUDES]
+    why = "a virtual environment or a cache, whatever its name"
+    rows.extend((f"*/ with {mark}", why) for mark in DIRECTORY_MARKS)
+    print_table(("left out", "because"), rows)
 
 
 def _shown(path: str) -> str:

@@ -9,11 +9,29 @@ from pathlib import Path
 from aweigh.errors import SpecError
 from aweigh.image.spec import ImageSpec
 
-__all__ = ["load_spec"]
+__all__ = ["load_spec", "spec_file"]
 
 
-def load_spec(text: str | None) -> ImageSpec:
+def spec_file(text: str | None) -> str | None:
+    """Say which file SPEC names, whose edits change the spec; None for none.
+
+    Raises:
+        SpecError: There is no pyproject.toml to take.
+    """
+    if text is None:
+        return _nearest_project(Path.cwd())
+    if Path(text).is_file():
+        return text
+    module = sys.modules.get(text.partition(":")[0])
+    return getattr(module, "__file__", None)
+
+
+def load_spec(text: str | None, *, again: bool = False) -> ImageSpec:
     """Read what SPEC names.
+
+    Args:
+        text: The argument; None for the nearest pyproject.toml.
+        again: Whether a module that was imported before is to be read anew.
 
     Raises:
         SpecError: It names nothing that is an image spec.
@@ -31,7 +49,7 @@ def load_spec(text: str | None) -> ImageSpec:
             text, name=_repository(folder.name), context=str(path.parent)
         )
     if ":" in text:
-        return _from_module(text)
+        return _from_module(text, again=again)
     raise SpecError(
         f"SPEC {text!r} is neither a file nor module:attribute",
         hint="name a pyproject.toml, a Dockerfile, a script or module:attribute",
@@ -55,15 +73,20 @@ def _repository(stem: str) -> str:
     return "-".join(filter(None, name.split("-"))) or "image"
 
 
-def _from_module(text: str) -> ImageSpec:
+def _from_module(text: str, *, again: bool) -> ImageSpec:
     module_name, _, attribute = text.partition(":")
+    loaded = sys.modules.get(module_name)
     # As `python -m` does: modules of the current directory come first.
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found: object = importlib.import_module(module_name)
+        found: object = (
+            importlib.reload(loaded)
+            if again and loaded is not None
+            else importlib.import_module(module_name)
+        )
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise SpecError(
             f"cannot load {text!r}: {error}",
             hint="write module:attribute, importable from the current directory",

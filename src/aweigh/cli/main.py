@@ -1,16 +1,18 @@
 """The command line: grammar, exit codes, how errors look.
 
 stdout carries data, stderr carries progress and errors. Exit codes: 0 ok, 1 failed,
-2 usage, 4 authentication, 130 interrupted.
+2 usage, 4 authentication, 130 interrupted; `run` ends with its program's own.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
+from aweigh.cli.grammar import FLOWS, add_flows
 from aweigh.cli.output import print_error
 
 if TYPE_CHECKING:
@@ -31,12 +33,26 @@ _SPEC_HELP = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    own, program = _split(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    arguments = parser.parse_args(own)
+    arguments.program = program
+    if own[:1] and own[0] in FLOWS and not program:
+        parser.error(f"what to run is missing: aweigh {own[0]} ... -- COMMAND")
     try:
         return asyncio.run(_run(arguments))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part what is ours from the command that a flow runs, at the first ``--``."""
+    words = list(argv)
+    if not words or words[0] not in FLOWS or "--" not in words:
+        return words, []
+    here = words.index("--")
+    return words[:here], words[here + 1 :]
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -82,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_fetch(commands)
     _add_explain(commands)
+    add_flows(functools.partial(_command, commands), _SPEC_HELP)
     _add_doctor(commands)
     _add_cache(commands)
     return parser
@@ -134,6 +151,22 @@ def _add_bundle(commands: Any) -> None:
         "--dry-run",
         action="store_true",
         help="list what would go in, and what is left out by which rule",
+    )
+    parser.add_argument(
+        "--show-excludes",
+        action="store_true",
+        help="list what is left out of every bundle unless it is asked for, and why",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("packs", "tar.gz", "zip"),
+        default="packs",
+        help="how the store holds it; archives are for other tools (default: packs)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write a .zip, .tar.gz or .tgz instead, and leave the store alone",
     )
     for option, what in (("--include", "take only"), ("--exclude", "leave out")):
         parser.add_argument(

@@ -71,6 +71,32 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
             )
             took = readable_time(event.seconds)
             return f"bundle  ready: {event.origin}{sent} [{took}]"
+        case events.CodeDelivered():
+            return f"code    ready: {event.origin} [{readable_time(event.seconds)}]"
+        case events.ImagePulled():
+            return f"start   pulled the image [{readable_time(event.seconds)}]"
+        case events.TaskStarted():
+            return f"start   {event.name} on {event.target}"
+        case events.TaskFinished():
+            took = readable_time(event.seconds)
+            return f"end     exit code {event.exit_code} [{took}]"
+        case events.ServiceDeployed():
+            where = f" at {event.url}" if event.url else ""
+            took = readable_time(event.seconds)
+            return f"deploy  {event.name} is well on {event.target}{where} [{took}]"
+        case events.ServeSwitched():
+            took = readable_time(event.seconds)
+            return f"serve   version {event.version} answers at {event.url} [{took}]"
+        case events.ServeKept():
+            return (
+                f"serve   version {event.version} failed, version {event.kept} stays: "
+                f"{event.reason}\n  hint: {event.hint}"
+            )
+        case events.ServeEnded():
+            return (
+                f"serve   version {event.version} ended with exit code "
+                f"{event.exit_code}; the next edit starts it again"
+            )
         case events.Waited():
             waited = readable_time(event.seconds)
             return f"wait    {event.purpose} by {event.holder} [{waited}]"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from aweigh.concurrency.both import both
 from aweigh.memory import DeferredMemory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aweigh.bundle.bundle import Bundle
+    from aweigh.bundle.upload import Uploaded
     from aweigh.image.image import Image
     from aweigh.memory import Memory
+    from aweigh.tree.scan import Tree
 
-__all__ = ["Ready", "prepare"]
-
-T = TypeVar("T")
+__all__ = ["Prepared", "Ready", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,24 @@ class Ready:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was prepared, and the files as they were then.
+
+    Attributes:
+        ready: What a task needs to start.
+        tree: What the bundle was made of.
+    """
+
+    ready: Ready
+    tree: Tree
+
+
 async def prepare(
     ensure: Callable[[Memory], Awaitable[Image]],
-    upload: Callable[[Memory], Awaitable[Bundle]],
+    upload: Callable[[Memory], Awaitable[Uploaded]],
     memory: Memory,
-) -> Ready:
+) -> Prepared:
     """Make image and bundle exist at the same time.
 
     The first failure cancels the other branch. What either verified is remembered in
@@ -58,21 +71,12 @@ async def prepare(
     started = time.perf_counter()
     deferred = DeferredMemory(memory)
     try:
-        async with asyncio.TaskGroup() as group:
-            image = group.create_task(_branch(ensure, deferred))
-            bundle = group.create_task(_branch(upload, deferred))
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from failures.exceptions[0].__cause__
-        raise
+        image, uploaded = await both(ensure(deferred), upload(deferred))
     finally:
         await deferred.flush()
-    return Ready(
-        image=image.result(),
-        bundle=bundle.result(),
+    ready = Ready(
+        image=image,
+        bundle=uploaded.bundle,
         seconds=time.perf_counter() - started,
     )
-
-
-async def _branch(work: Callable[[Memory], Awaitable[T]], memory: Memory) -> T:
-    return await work(memory)
+    return Prepared(ready, uploaded.tree)

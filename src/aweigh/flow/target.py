@@ -1,7 +1,7 @@
 """Where tasks run: what a target is told and answers, and the protocols of targets.
 
-`Target` is all that `run` needs. Targets that also keep services running implement
-`ServiceTarget`; those that can hold a container for a dev loop implement `DevTarget`.
+`Target` is all that `aweigh.run` needs. Targets that also keep services running are a
+`ServiceTarget`; those that can hold a container for a dev loop are a `DevTarget`.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class Target(Protocol):
 
     @property
     def pulls(self) -> bool:
-        """Whether its machines pull: then only images of a registry can run."""
+        """Whether its machines pull; then only images of a registry can run."""
         ...
 
     async def run(self, task: Task, on_log: OnLog, /) -> int:

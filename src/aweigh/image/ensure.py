@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aweigh.concurrency.single_flight import SingleFlight
     from aweigh.events import Listener
     from aweigh.image.checker import Checker, Verdict
-    from aweigh.image.image import Origin
+    from aweigh.image.image import Location, Origin
     from aweigh.image.job import Destination, Job
     from aweigh.image.make import ImageTools, ToolBox
     from aweigh.image.recall import ImagePolicy
@@ -140,6 +140,10 @@ class ImageEnsurer:
         if self._policy.offline or await self._toolbox.has_engine():
             return job
         return instead
+
+    def location(self, spec: ImageSpec) -> Location:
+        """Say who is to hold the image of a spec, before anybody is asked."""
+        return self._destination.location(spec)
 
     def cache(self, job: Job, memory: Memory) -> PersistentCacheChecker:
         """Return the checker that answers this job from memory."""

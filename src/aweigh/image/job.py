@@ -112,6 +112,10 @@ class Destination:
             layout=self.layout,
         )
 
+    def location(self, spec: ImageSpec) -> Location:
+        """Say who is to hold an image; a layout may stand in for an engine."""
+        return self._locate(spec)[1]
+
     def scope(self, location: Location) -> str:
         """Name the holder, for the key of the row."""
         match location:

@@ -31,6 +31,7 @@ __all__ = [
     "MANIFEST_TYPES",
     "OCI_CONFIG",
     "OCI_INDEX",
+    "OCI_LAYER",
     "OCI_LAYER_GZIP",
     "OCI_LAYER_ZSTD",
     "OCI_MANIFEST",
@@ -43,6 +44,7 @@ __all__ = [
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -61,9 +63,7 @@ _OCI_EQUIVALENTS = {
     DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
     # BuildKit writes these two when it is asked for Docker's types.
     "application/vnd.docker.image.rootfs.diff.tar.zstd": OCI_LAYER_ZSTD,
-    "application/vnd.docker.image.rootfs.diff.tar": (
-        "application/vnd.oci.image.layer.v1.tar"
-    ),
+    "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER,
 }
 _NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 

@@ -70,7 +70,7 @@ class RecordingListener:
 
 
 class DictMemory:
-    """Remembers in a dict; `writes` keeps each transaction."""
+    """Remembers in a dict; ``writes`` keeps each transaction."""
 
     def __init__(self) -> None:
         """Begin with nothing."""

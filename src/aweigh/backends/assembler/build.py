@@ -15,17 +15,17 @@ from aweigh.backends.assembler.layers.memo import (
     KEY_ANNOTATION,
     LayerMemo,
 )
-from aweigh.backends.assembler.layers.pack import choose_codec
 from aweigh.backends.assembler.layers.writer import LayerWriter, Limits
 from aweigh.backends.assembler.needs import needs_engine
 from aweigh.backends.assembler.planning import Planner
-from aweigh.backends.assembler.scratch import scratch
 from aweigh.backends.assembler.uvenv import uv_environment
 from aweigh.backends.assembler.wheels.keep import Keep
 from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
 from aweigh.errors import AweighError, SpecError
 from aweigh.events import BuildFinished, BuildStarted, silent
 from aweigh.image.build import Built
+from aweigh.image.pack import choose_codec
+from aweigh.image.scratch import scratch
 from aweigh.oci import Manifest, describe
 from aweigh.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 

@@ -17,8 +17,8 @@ from aweigh.image.steps import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from aweigh.backends.assembler.bases.config import ImageConfig
     from aweigh.image.spec import ImageSpec
+    from aweigh.oci.config import ImageConfig
 
 __all__ = ["configured"]
 

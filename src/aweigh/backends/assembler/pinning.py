@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from aweigh.backends.assembler.bases.base import Bases
 from aweigh.backends.assembler.beneath import read_lock, what_is_left
 from aweigh.backends.assembler.needs import installs_python
-from aweigh.backends.assembler.scratch import scratch
 from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.events import Warned
 from aweigh.image.resolve import ResolveRequest
 from aweigh.image.schedule import plan_build
+from aweigh.image.scratch import scratch
 from aweigh.oci import Platform
 
 if TYPE_CHECKING:

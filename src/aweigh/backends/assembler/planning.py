@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from aweigh.backends.assembler.bases.base import Base, BaseFacts, Bases
     from aweigh.backends.assembler.layers.files import FilesLayer
-    from aweigh.backends.assembler.layers.pack import Codec
     from aweigh.backends.assembler.layers.writer import Wanted
     from aweigh.backends.assembler.wheels.keep import Keep
     from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
     from aweigh.events import Listener
     from aweigh.image.build import BuildRequest
     from aweigh.image.lock import Lock
+    from aweigh.image.pack import Codec
     from aweigh.image.plan import PythonLayer
     from aweigh.image.registry import Registry
     from aweigh.image.resolve import Resolver

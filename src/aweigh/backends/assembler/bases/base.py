@@ -11,12 +11,12 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.backends.assembler.bases.config import ImageConfig
 from aweigh.backends.assembler.bases.distributions import installed
 from aweigh.backends.assembler.bases.probe import Findings, scan_layer
 from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Index, Manifest
+from aweigh.oci.config import ImageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.archive.member import Member
+from aweigh.archive.member import Member, with_directories
 from aweigh.backends.assembler.wheels.places import Places
 from aweigh.backends.assembler.wheels.records import Row, read_record, write_record
 from aweigh.errors import SpecError
@@ -82,12 +82,8 @@ def staged_members(
 
 def in_directories(members: Iterable[Member]) -> tuple[Member, ...]:
     """Sort members by the bytes of their paths, with all directories they are in."""
-    found = {member.path: member for member in members}
-    for path in list(found):
-        parent = path.rpartition("/")[0]
-        while parent and parent not in found:
-            found[parent] = Member(path=parent, kind="directory")
-            parent = parent.rpartition("/")[0]
+    listed = sorted(members, key=lambda member: os.fsencode(member.path))
+    found = {member.path: member for member in [*with_directories(listed), *listed]}
     # A directory sorts before what is in it, for its path is a prefix.
     return tuple(found[path] for path in sorted(found, key=os.fsencode))
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from aweigh.backends.assembler.bases.config import ImageConfig
 from aweigh.backends.assembler.bases.probe import unpacked
 from aweigh.backends.assembler.layers.environment import LOCK_PATH
 from aweigh.backends.assembler.layers.previous import preferred
@@ -29,12 +28,13 @@ from aweigh.errors import (
 from aweigh.events import Warned
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Descriptor, Digest, Manifest
+from aweigh.oci.config import ImageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aweigh.backends.assembler.layers.pack import Codec
     from aweigh.events import Listener
+    from aweigh.image.pack import Codec
     from aweigh.image.registry import Registry
     from aweigh.memory import Memory
     from aweigh.oci import Platform, Reference

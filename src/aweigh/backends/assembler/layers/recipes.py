@@ -16,12 +16,12 @@ from aweigh.backends.assembler.layers.environment import (
 )
 from aweigh.backends.assembler.layers.members import in_directories, staged_members
 from aweigh.backends.assembler.layers.memo import ENVIRONMENT
-from aweigh.backends.assembler.layers.pack import pack
 from aweigh.backends.assembler.layers.writer import Candidate, Wanted
 from aweigh.backends.assembler.wheels.installed import read_installed
 from aweigh.backends.assembler.wheels.places import site_packages
 from aweigh.errors import ChangedError
 from aweigh.events import silent
+from aweigh.image.pack import pack
 from aweigh.image.plan import layer_key
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.bases.base import BaseFacts
     from aweigh.backends.assembler.bytecode.bytecode import Compiler
     from aweigh.backends.assembler.layers.files import FilesLayer
-    from aweigh.backends.assembler.layers.pack import Codec, Packed
     from aweigh.backends.assembler.wheels.installed import Installed
     from aweigh.backends.assembler.wheels.keep import Keep
     from aweigh.backends.assembler.wheels.stage import Stager
     from aweigh.events import Listener
     from aweigh.image.lock import Lock
+    from aweigh.image.pack import Codec, Packed
     from aweigh.image.plan import PythonLayer
     from aweigh.oci import Digest
 

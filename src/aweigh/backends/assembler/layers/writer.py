@@ -14,9 +14,9 @@ from aweigh.backends.assembler.layers.memo import (
     NAME_ANNOTATION,
     StoredLayer,
 )
-from aweigh.backends.assembler.scratch import scratch
 from aweigh.errors import AuthenticationError
 from aweigh.events import BlobPushed, BuildLogged, BuildStepFinished, BuildStepStarted
+from aweigh.image.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from aweigh.backends.assembler.bases.base import Base
     from aweigh.backends.assembler.layers.memo import LayerMemo
-    from aweigh.backends.assembler.layers.pack import Packed
     from aweigh.events import Listener
+    from aweigh.image.pack import Packed
     from aweigh.image.registry import Registry
     from aweigh.oci import Descriptor, Digest, Reference
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aweigh.backends.assembler.bases.config import ImageConfig
 from aweigh.backends.assembler.layers.memo import ENVIRONMENT, NAME_ANNOTATION
 from aweigh.errors import RegistryError
 from aweigh.image.job import BASE_DIGEST_LABEL
 from aweigh.image.preview import PlannedLayer, PlatformPlan, Reuse
 from aweigh.oci import Digest, Manifest
+from aweigh.oci.config import ImageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

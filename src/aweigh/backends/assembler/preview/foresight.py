@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import uv
 
 from aweigh.backends.assembler.bases.base import Bases
-from aweigh.backends.assembler.layers.pack import choose_codec
 from aweigh.backends.assembler.needs import needs_engine
 from aweigh.backends.assembler.pinning import Pinner
 from aweigh.backends.assembler.planning import Planner
@@ -22,13 +21,14 @@ from aweigh.backends.assembler.preview.rows import (
     upon,
 )
 from aweigh.backends.assembler.preview.whereabouts import Whereabouts
-from aweigh.backends.assembler.scratch import scratch
 from aweigh.backends.assembler.uvenv import uv_environment
 from aweigh.backends.assembler.wheels.keep import Keep
 from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
 from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.events import Warned
+from aweigh.image.pack import choose_codec
 from aweigh.image.preview import PlatformPlan, totals
+from aweigh.image.scratch import scratch
 from aweigh.oci import Index
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
     from aweigh.backends.assembler.layers.memo import CachedImage, StoredLayer
-    from aweigh.backends.assembler.layers.pack import Codec
     from aweigh.backends.assembler.layers.writer import Wanted
+    from aweigh.image.pack import Codec
     from aweigh.image.preview import Place
     from aweigh.image.registry import Registry
     from aweigh.memory import Memory

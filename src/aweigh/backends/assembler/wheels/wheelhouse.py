@@ -16,7 +16,6 @@ from uv import find_uv_bin
 from aweigh.archive.member import Member
 from aweigh.backends.assembler.bases.fits import misfit
 from aweigh.backends.assembler.process import run_process
-from aweigh.backends.assembler.scratch import scratch
 from aweigh.backends.assembler.uvenv import build_environment, scrubbed
 from aweigh.backends.assembler.wheels.archive import normalise_wheel
 from aweigh.backends.assembler.wheels.sources import local_sources, with_wheels
@@ -27,6 +26,7 @@ from aweigh.errors import (
     InvalidValueError,
     NeedsEngineError,
 )
+from aweigh.image.scratch import scratch
 from aweigh.memory import digest_parts
 from aweigh.oci import Digest
 

@@ -14,7 +14,7 @@ from aweigh.archive.compress import sized, zstd_chunks
 from aweigh.archive.gzipped import gzip_chunks
 from aweigh.archive.tar import tar_chunks
 from aweigh.oci import Descriptor, Digest
-from aweigh.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from aweigh.oci.manifest import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aweigh.oci import Manifest
     from aweigh.settings import Compression
 
-__all__ = ["GZIP", "ZSTD", "Codec", "Packed", "choose_codec", "pack"]
+__all__ = ["GZIP", "PLAIN", "ZSTD", "Codec", "Packed", "choose_codec", "pack"]
 
 # Level 3 packs 300 MB/s and thread; a small layer is worth a tenth of a second.
 _ZSTD_LEVEL: Final = 3
@@ -48,11 +48,15 @@ class Codec:
             frames, small = sized(chunks)
             level = _ZSTD_SMALL_LEVEL if small else _ZSTD_LEVEL
             return zstd_chunks(frames, level=level)
+        if self is PLAIN:
+            return iter(chunks)
         return gzip_chunks(chunks)
 
 
 GZIP: Final = Codec("gzip", OCI_LAYER_GZIP)
 ZSTD: Final = Codec("zstd", OCI_LAYER_ZSTD)
+# For those who have it next to them: compressing would only take time.
+PLAIN: Final = Codec("plain", OCI_LAYER)
 
 
 def choose_codec(base: Manifest, wanted: Compression = "auto") -> Codec:

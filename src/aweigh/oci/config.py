@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from aweigh.errors import InvalidManifestError
-from aweigh.oci import Digest, Platform
 from aweigh.oci.descriptor import require
+from aweigh.oci.digest import Digest
+from aweigh.oci.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
