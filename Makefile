@@ -32,6 +32,7 @@ check: $(VENV)/ready ## Lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 .PHONY: services
@@ -42,8 +43,9 @@ services: ## Start the engine, registries and object store of the tests (root on
 soak: export AWEIGH_KILL_ROUNDS := 1000
 soak: export AWEIGH_FLIPPED := 300
 soak: export AWEIGH_MIN_REAL_TESTS := 0
-soak: $(VENV)/ready ## Kill, damage and race the local database for a long time
+soak: $(VENV)/ready services ## Kill, damage and race the database and bundles for a long time
 	$(BIN)/python -m pytest -q tests/backends/localdb
+	$(BIN)/python -m pytest -q -rP tests/bundle/test_kills.py tests/bundle/test_model.py
 
 .PHONY: packages
 packages: export AWEIGH_MIN_REAL_TESTS := 0
@@ -65,11 +67,22 @@ bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_layers --sets science --runs 3 --prune
 	$(BIN)/python -m benchmarks.bench_layers --report benchmarks/.envs/layers.jsonl
 
+DOCS := docs/_build
+.PHONY: docs
+docs: $(DOCS)/env/ready ## Build the documentation and run what it shows: docs/_build/html
+	$(DOCS)/env/bin/sphinx-build -q -n -W --keep-going -b doctest docs $(DOCS)/doctest
+	$(DOCS)/env/bin/sphinx-build -q -n -W --keep-going -b html docs $(DOCS)/html
+	@echo "docs: open $(DOCS)/html/index.html"
+
 .PHONY: clean
 clean: ## Stop the services and remove what was built
 	.ci/teardown
-	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(DOCS) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
 $(VENV)/ready: pyproject.toml .ci/python
-	@.ci/python $(VENV)
+	@.ci/python $(VENV) dev
+	@touch $@
+
+$(DOCS)/env/ready: pyproject.toml .ci/python
+	@.ci/python $(DOCS)/env docs
 	@touch $@

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import aweigh
-from aweigh import ImageSpec, Settings, shared
+from aweigh import ImageSpec, Settings, sharing
 from aweigh.errors import UndecidedError
 from tests.conftest import AccessLog
 from tests.services import Services
@@ -81,7 +81,7 @@ async def test_concurrent_calls_share_one_session(
         *(aweigh.ensure_image(spec, settings=live) for _ in range(5))
     )
     assert len({image.digest for image in images}) == 1
-    sessions = shared._sessions[asyncio.get_running_loop()]
+    sessions = sharing.sessions[asyncio.get_running_loop()]
     assert list(sessions) == [live]
     plan = await aweigh.explain(spec, settings=dataclasses.replace(live, concurrency=3))
     assert plan.image.tier == "cache"
@@ -92,14 +92,14 @@ async def test_idle_session_closes_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A moment after the last call the session is gone; the next call opens one."""
-    monkeypatch.setattr(shared, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(sharing, "IDLE_SECONDS", 0.01)
     settings = offline(tmp_path)
     source = tmp_path / "src"
     source.mkdir()
     (source / "main.py").write_text("1")
     online = dataclasses.replace(settings, offline=False)
     bundle = await aweigh.upload_bundle(source, settings=online)
-    sessions = shared._sessions[asyncio.get_running_loop()]
+    sessions = sharing.sessions[asyncio.get_running_loop()]
     async with asyncio.timeout(5):
         while sessions:
             await asyncio.sleep(0.005)
@@ -128,8 +128,8 @@ def test_each_loop_has_its_own_and_leaves_nothing(tmp_path: Path) -> None:
         asyncio.run(ask())
     gc.collect()
     # The last one may still be held by the exception that pytest.raises caught in it.
-    assert len([loop for loop in shared._sessions if loop.is_closed()]) <= 1
-    assert not any(shared._sessions.values())
+    assert len([loop for loop in sharing.sessions if loop.is_closed()]) <= 1
+    assert not any(sharing.sessions.values())
 
 
 async def test_cancelled_first_caller_disturbs_nobody(tmp_path: Path) -> None:

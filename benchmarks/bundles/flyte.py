@@ -15,8 +15,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-import flyte  # type: ignore[import-not-found]
-from flyte._code_bundle import bundle  # type: ignore[import-not-found]
+import flyte
+from flyte._code_bundle import bundle
 
 from benchmarks.bundles.stopwatch import measured, say
 

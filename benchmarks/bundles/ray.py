@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from ray._private import ray_constants  # type: ignore[import-not-found]
-from ray._private.runtime_env import packaging  # type: ignore[import-not-found]
+from ray._private import ray_constants
+from ray._private.runtime_env import packaging
 
 from benchmarks.bundles.stopwatch import measured, say
 

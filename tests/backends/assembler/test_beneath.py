@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from aweigh.backends.assembler.bases.base import Base
-from aweigh.backends.assembler.bases.config import ImageConfig
 from aweigh.backends.assembler.beneath import read_lock, what_is_left
 from aweigh.backends.registry import open_registry
 from aweigh.errors import NeedsEngineError
@@ -17,6 +16,7 @@ from aweigh.image.lock import LockedWheel
 from aweigh.image.segments import Prefix
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Descriptor, Digest, Manifest, Reference
+from aweigh.oci.config import ImageConfig
 from aweigh.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP
 from aweigh.testing import FakeRegistry
 from tests.backends.assembler.conftest import Yard
