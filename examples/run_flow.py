@@ -3,13 +3,9 @@
 import asyncio
 import os
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
-import aiodocker
-
-from aweigh import ImageSpec, Session, Settings, open_session
+from aweigh import ImageSpec, Session, open_session
 
 CODE = Path(__file__).parent / "task"
 spec = ImageSpec("run-flow", base=os.environ.get("EXAMPLE_BASE")).with_packages(
@@ -17,44 +13,21 @@ spec = ImageSpec("run-flow", base=os.environ.get("EXAMPLE_BASE")).with_packages(
 )
 
 
-async def run(session: Session, docker: aiodocker.Docker, *argv: str) -> str:
-    """Run one task in the pinned image with the fetched code; return its output."""
-    image, bundle = await asyncio.gather(
-        session.ensure_image(spec), session.upload_bundle(CODE)
+async def run(session: Session, number: str) -> list[str]:
+    """Run one task and return what it wrote."""
+    lines: list[str] = []
+    command = ["python", "job.py", number]
+    result = await session.run(
+        spec, CODE, command, on_log=lambda line: lines.append(line.text)
     )
-    if image.location == "registry":
-        try:
-            await docker.images.pull(str(image))
-        except aiodocker.DockerError:
-            # Somebody deleted it behind the cache: ensure it once more.
-            await session.invalidate(image)
-            image = await session.ensure_image(spec)
-            await docker.images.pull(str(image))
-    with tempfile.TemporaryDirectory() as folder:
-        code = await session.fetch_bundle(bundle.uri, f"{folder}/code")
-        config: dict[str, Any] = {
-            "Image": str(image),
-            "Cmd": ["python", "/app/job.py", *argv],
-            "HostConfig": {"Binds": [f"{code}:/app:ro"], "NetworkMode": "none"},
-        }
-        container = await docker.containers.create(config)
-        try:
-            await container.start()
-            await container.wait()
-            return "".join(await container.log(stdout=True, stderr=True))
-        finally:
-            await container.delete(force=True)
+    return lines if result.exit_code == 0 else [f"failed: {result.exit_code}", *lines]
 
 
 async def main() -> None:
-    """Run a task for each argument, all at once."""
-    settings = Settings.load()
-    async with (
-        open_session(settings) as session,
-        aiodocker.Docker(url=settings.engine) as docker,
-    ):
-        tasks = (run(session, docker, number) for number in sys.argv[1:])
-        print(*await asyncio.gather(*tasks), sep="", end="")
+    """Run a task for each argument, all at once: the image is made once."""
+    async with open_session() as session:
+        for lines in await asyncio.gather(*(run(session, one) for one in sys.argv[1:])):
+            print(*lines, sep="\n")
 
 
 asyncio.run(main())

@@ -75,7 +75,7 @@ def test_quickstart(example_environ: dict[str, str]) -> None:
 
 
 def test_run_flow(example_environ: dict[str, str]) -> None:
-    """Two tasks run at once in the pinned image with the fetched code."""
+    """Two tasks run at once in one image that has the code."""
     out = run(example_environ, "run_flow.py", "1000", "20000")
     assert out.splitlines() == ["counted to 1,000", "counted to 20,000"]
 
@@ -83,17 +83,20 @@ def test_run_flow(example_environ: dict[str, str]) -> None:
 def test_deploy_flow(example_environ: dict[str, str], services: Services) -> None:
     """The service runs by digest; deploying the same again changes nothing."""
     port = free_port()
+    chosen = ("--filter", "label=aweigh.name=example-service", "--no-trunc")
     try:
         first = run(example_environ, "deploy_flow.py", port)
-        assert first.startswith("deployed ")
         wait_for_greeting(port, "hello")
-        assert run(example_environ, "deploy_flow.py", port).startswith("unchanged ")
+        container = docker(services, "ps", "-q", *chosen)
+        assert run(example_environ, "deploy_flow.py", port) == first
+        assert docker(services, "ps", "-q", *chosen) == container
         image = docker(
-            services, "inspect", "-f", "{{.Config.Image}}", "aweigh-example-service"
+            services, "inspect", "-f", "{{.Config.Image}}", container.strip()
         )
         assert image.strip() == first.split()[1]
     finally:
-        docker(services, "rm", "-f", "aweigh-example-service")
+        stop = [sys.executable, "-m", "aweigh", "stop", "example-service"]
+        subprocess.run(stop, env=example_environ, check=True)
 
 
 def test_serve_flow(example_environ: dict[str, str], tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ class _Cli:
 class _DockerRun:
     """`docker run` of an image that has everything: the floor."""
 
+    side = "docker"
+
     def __init__(self, place: Place, stack: ExitStack) -> None:
         del stack
         self._place = place
@@ -122,13 +124,14 @@ class _DockerRun:
 
     def build(self, case: Case) -> str:
         """Build the image as a Dockerfile that installs and then copies the code."""
-        image = f"localhost/aweigh-bench-flow:{self._place.token}"
+        token = f"{self.side}-{self._place.token}"
+        image = f"localhost/aweigh-bench-flow:{token}"
         packages = " ".join(case.packages)
         text = (
-            f"FROM {self._place.services.base}\nENV UV_LINK_MODE=copy\n"
+            f"FROM {self._place.services.base}\nENV UV_LINK_MODE=copy TOKEN={token}\n"
             "RUN python3 -m venv --system-site-packages /opt/venv\n"
             f"RUN --mount=from={self._place.uv},source=/uv,target=/uv"
-            f" --mount=type=cache,target=/root/.cache/uv,id={self._place.token}"
+            f" --mount=type=cache,target=/root/.cache/uv,id={token}"
             f" /uv pip install -q --python /opt/venv/bin/python {packages}\n"
             'ENV PATH="/opt/venv/bin:$PATH"\nWORKDIR /app\nCOPY app /app\n'
         )
@@ -147,6 +150,8 @@ class _DockerRun:
 
 class _BuildAndRun(_DockerRun):
     """Building with BuildKit before each run, as people do by hand."""
+
+    side = "build"
 
     def run(self, case: Case) -> float:
         began = time.perf_counter()

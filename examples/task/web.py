@@ -16,4 +16,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(GREETING.encode())
 
 
-HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()

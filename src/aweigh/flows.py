@@ -12,7 +12,7 @@ from aweigh.flow.deploy import Wanted, deploy, service_target
 from aweigh.flow.load import Loader
 from aweigh.flow.run import run
 from aweigh.flow.serving import Serving
-from aweigh.flow.work import Work
+from aweigh.flow.work import Work, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aweigh.flow.run import RunResult
     from aweigh.flow.serve import Dev
-    from aweigh.flow.target import OnLog, Service, ServiceTarget, Target
+    from aweigh.flow.target import OnLog, Service, ServiceTarget, Target, Task
     from aweigh.image.spec import ImageSpec
     from aweigh.parts import Parts
 
@@ -120,6 +120,18 @@ class Flows:
             also=[Path(one) for one in also],
             on_log=on_log,
         )
+
+    async def task(
+        self,
+        work: Work,
+        *,
+        name: str | None,
+        spec: ImageSpec,
+        directory: str | Path,
+    ) -> Task:
+        """Make the image of a task exist, code included, and start nothing."""
+        loaded = await self.loader.load(spec, directory)
+        return work.task(name or task_name(spec.name), loaded)
 
     async def services(self, find: Find) -> ServiceTarget:
         """Return a target that keeps services."""

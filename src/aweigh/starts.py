@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Service,
         ServiceTarget,
         Target,
+        Task,
     )
     from aweigh.flows import Flows
     from aweigh.image.spec import ImageSpec
@@ -210,6 +211,43 @@ class Starts:
         )
         async with serving as dev:
             yield dev
+
+    async def task(
+        self,
+        spec: ImageSpec,
+        directory: str | Path,
+        command: Sequence[str],
+        *,
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        resources: Resources | None = None,
+        mounts: Sequence[Mount | str] = (),
+    ) -> Task:
+        """Return what a target would be told, and start nothing: for your own one.
+
+        The task's image exists and has the code in it when this returns.
+
+        Args:
+            spec: What the program needs.
+            directory: Where the code is; it becomes the working directory.
+            command: Program and arguments; they replace the image's own.
+            name: What the task is called; None for one that no other task has.
+            env: Environment variables besides the image's.
+            secrets: Files in ``/run/secrets``, by name.
+            resources: What it may use.
+            mounts: What it sees of the machine: ``/here:/in/container[:ro]``.
+
+        Raises:
+            TargetError: The image stays in a layout, where nothing can run it.
+            SpecError: There is no such command, mount or secret.
+            AweighError: What `prepare` raises.
+        """
+        flows = await self._opened()
+        work = flows.work(
+            command, env=env, secrets=secrets, resources=resources, mounts=mounts
+        )
+        return await flows.task(work, name=name, spec=spec, directory=directory)
 
     async def target(self, target: Target | str | None = None) -> Target:
         """Return a target: the settings' own, one by name, or the one that is given.

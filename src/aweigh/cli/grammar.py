@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["FLOWS", "add_flows"]
 
 # What takes a command after `--`.
-FLOWS = frozenset({"run", "deploy", "serve"})
+FLOWS = frozenset({"run", "deploy", "serve", "render"})
 
 _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _PORTS = 65_536
@@ -34,6 +34,10 @@ def add_flows(
     _add_serve(
         command("serve", "serve what is edited, without losing a request"), spec_help
     )
+    _add_render(
+        command("render", "print the manifests with which Kubernetes runs a command"),
+        spec_help,
+    )
     _add_ps(command("ps", "list what aweigh runs on a target"))
     _add_logs(command("logs", "print what something of ours wrote"))
     _add_stop(command("stop", "stop and remove what aweigh runs on a target"))
@@ -41,13 +45,17 @@ def add_flows(
 
 def _add_run(parser: argparse.ArgumentParser, spec_help: str) -> None:
     _add_work(parser, spec_help)
+    _add_timeout(parser)
+    parser.set_defaults(command=_run)
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
         help="stop the program when it takes longer",
     )
-    parser.set_defaults(command=_run)
 
 
 def _add_deploy(parser: argparse.ArgumentParser, spec_help: str) -> None:
@@ -56,6 +64,44 @@ def _add_deploy(parser: argparse.ArgumentParser, spec_help: str) -> None:
     parser.add_argument(
         "--replicas", type=int, default=1, metavar="N", help="how many (default: 1)"
     )
+    _add_publish(parser)
+    parser.add_argument(
+        "--health-path",
+        metavar="PATH",
+        help="a replica is well when this answers below 400 (default: while it runs)",
+    )
+    parser.set_defaults(command=_deploy)
+
+
+def _add_render(parser: argparse.ArgumentParser, spec_help: str) -> None:
+    _add_work(parser, spec_help)
+    parser.add_argument("--name", required=True, help="what it is called there")
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        metavar="N",
+        help="how many; makes a Deployment, as --publish does (default: a Job)",
+    )
+    _add_publish(parser)
+    _add_timeout(parser)
+    for option, what in (
+        ("--health-path", "a replica is ready when this answers below 400"),
+        ("--namespace", "where everything goes (default: the context's)"),
+        ("--service-account", "what pods run as"),
+        ("--pull-secret", "name of the secret with the registry's credentials"),
+    ):
+        metavar = option.rpartition("-")[2].upper()
+        parser.add_argument(option, metavar=metavar, help=what)
+    parser.add_argument(
+        "--service-type",
+        choices=("ClusterIP", "NodePort", "LoadBalancer"),
+        default="ClusterIP",
+        help="how ports are published (default: ClusterIP)",
+    )
+    parser.set_defaults(command=_render)
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p",
         "--publish",
@@ -65,12 +111,6 @@ def _add_deploy(parser: argparse.ArgumentParser, spec_help: str) -> None:
         metavar="PORT:CONTAINER",
         help="make a port of the container reachable; may be repeated",
     )
-    parser.add_argument(
-        "--health-path",
-        metavar="PATH",
-        help="a replica is well when this answers below 400 (default: while it runs)",
-    )
-    parser.set_defaults(command=_deploy)
 
 
 def _add_serve(parser: argparse.ArgumentParser, spec_help: str) -> None:
@@ -219,6 +259,12 @@ async def _serve(arguments: Any) -> int:
     from aweigh.cli.serve import serve
 
     return await serve(arguments)
+
+
+async def _render(arguments: Any) -> int:
+    from aweigh.cli.render import render
+
+    return await render(arguments)
 
 
 async def _ps(arguments: Any) -> int:

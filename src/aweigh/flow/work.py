@@ -23,6 +23,8 @@ __all__ = ["BUNDLE_LABEL", "SPEC_LABEL", "Work", "service_name", "task_name"]
 BUNDLE_LABEL: Final = "aweigh.bundle"
 SPEC_LABEL: Final = "aweigh.image"
 
+# Python keeps what it writes into a pipe until there is much of it.
+_SAID_AT_ONCE: Final[dict[str, str]] = {"PYTHONUNBUFFERED": "1"}
 _VARIABLE: Final = re.compile(r"[^=\0]+")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _SERVICE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
@@ -43,7 +45,7 @@ class Work:
     """
 
     command: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     resources: Resources = field(default_factory=Resources)
     mounts: tuple[Mount, ...] = ()
@@ -98,7 +100,7 @@ class Work:
             image=str(image),
             reference=image.reference if image.location == "registry" else None,
             command=self.command,
-            env=self.env,
+            env=_SAID_AT_ONCE | self.env,
             secrets=self.secrets,
             resources=self.resources,
             mounts=self.mounts,
