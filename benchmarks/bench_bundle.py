@@ -35,6 +35,7 @@ from benchmarks.bundles.report import report
 from benchmarks.bundles.rounds import Bench
 from benchmarks.bundles.sides import PHASES, SIDES, How
 from benchmarks.bundles.trees import TREES, Tree
+from benchmarks.figures import write_report
 from benchmarks.measure import chosen, machine
 
 if TYPE_CHECKING:
@@ -131,11 +132,7 @@ def main() -> None:
             signal.signal(number, signal.default_int_handler)
         measure(arguments)
         return
-    results = [json.loads(line) for line in arguments.report.open()]
-    print("\n".join(report(results)))
-    if picture := plot(results):
-        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
-        arguments.plot.write_text(picture)
+    write_report(arguments, report, plot)
 
 
 if __name__ == "__main__":

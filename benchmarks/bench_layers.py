@@ -32,6 +32,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.figures import write_report
 from benchmarks.layers.engine import Engine
 from benchmarks.layers.index import fetch, serving
 from benchmarks.layers.plot import plot
@@ -142,11 +143,7 @@ def main() -> None:
             signal.signal(number, signal.default_int_handler)
         measure(arguments, arguments.sets)
         return
-    results = [json.loads(line) for line in arguments.report.open()]
-    print("\n".join(report(results)))
-    if picture := plot(results):
-        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
-        arguments.plot.write_text(picture)
+    write_report(arguments, report, plot)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,11 @@ import re
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from docutils.nodes import Element
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 project = "aweigh"
 author = "aweigh contributors"
@@ -32,17 +36,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-# Names that modules import for type checkers only.
-autodoc_type_aliases = {
-    "BundlePlan": "aweigh.bundle.explain.BundlePlan",
-    "LocalRequirement": "aweigh.image.local_requirement.LocalRequirement",
-    "Path": "pathlib.Path",
-    "PlatformPlan": "aweigh.image.preview.PlatformPlan",
-    "ProxyFault": "aweigh.testing.proxy_faults.ProxyFault",
-    "Record": "aweigh.memory.Record",
-    "Table": "aweigh.memory.Table",
-    "dt.datetime": "datetime.datetime",
-}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -53,14 +46,31 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(pathlib|asyncio|datetime|collections\.abc|contextlib)\.\w+"),
 ]
-# Names of types that are written out where they are used, and of what is not public.
+# Types that are written out where they are used; the standard library's short names;
+# and what is not public, which only shows in a signature.
 nitpick_ignore = [
     ("py:class", name)
-    for name in ("FormName", "Kind", "OnLog", "Outcome", "Tier", "_PathText")
-] + [("py:class", name) for name in ("Backends", "Memory", "Versions")]
+    for name in (
+        *("BuilderName", "Compression", "FormName", "Kind", "LayerCache", "Location"),
+        *("OnLog", "OnUnknown", "Outcome", "TargetName", "Tier", "_PathText"),
+        *("AbstractAsyncContextManager", "Path", "dt.datetime"),
+        *(
+            "Backends",
+            "Exchange",
+            "Memory",
+            "ProxyFault",
+            "Versions",
+            "aweigh.testing.doubles.E",
+        ),
+    )
+]
 
 # Files of the repository that pages link to, and the page that includes each.
-_PAGES = {"benchmarks/RESULTS.md": "results", "CHANGELOG.md": "changes"}
+_PAGES = {
+    "benchmarks/RESULTS.md": "results",
+    "CHANGELOG.md": "changes",
+    "CONTRIBUTING.md": "contributing",
+}
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -74,8 +84,8 @@ def _inside(app: Sphinx, page: str, source: list[str]) -> None:
 
     def lead(link: re.Match[str]) -> str:
         text, path, anchor = link.groups(default="")
-        linked = (here / path).resolve()
-        if linked.is_dir():
+        linked = os.path.normpath(here / path)
+        if Path(linked).is_dir():
             return f"`{text}`"
         included = _PAGES.get(os.path.relpath(linked, root))
         return f"[{text}](/{included}.md{anchor})" if included else link[0]
@@ -83,6 +93,26 @@ def _inside(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = _LINK.sub(lead, source[0])
 
 
+def _by_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Element
+) -> Element | None:
+    """Find a class by its name alone: what modules import for checkers only."""
+    if node.get("refdomain") != "py":
+        return None
+    found = [
+        entry
+        for name, entry in env.domains.python_domain.objects.items()
+        if name.rpartition(".")[2] == node["reftarget"]
+        and entry.objtype in {"class", "exception"}
+        and not entry.aliased
+    ]
+    if len(found) != 1:
+        return None
+    (one,) = found
+    return make_refnode(app.builder, node["refdoc"], one.docname, one.node_id, content)
+
+
 def setup(app: Sphinx) -> None:
     """Register what is done here."""
     app.connect("source-read", _inside)
+    app.connect("missing-reference", _by_name)

@@ -26,7 +26,7 @@ async def main():
     bundle = await upload_bundle(sys.argv[3]) if sys.argv[3:] else None
     return image, bundle
 image, bundle = asyncio.run(main())
-heavy = "aiohttp aiodocker obstore rich structlog anyio aiofiles".split()
+heavy = "aiohttp aiodocker obstore rich structlog anyio aiofiles isal zstandard".split()
 print(json.dumps({
     "image": image.origin,
     "bundle": bundle and bundle.origin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bars import Panel, Series, draw
-from benchmarks.bundles.report import Figures
+from benchmarks.bundles.report import TreeFigures
 from benchmarks.bundles.sides import PHASES, SIDES
 from benchmarks.bundles.trees import TREES
 
@@ -29,13 +29,13 @@ _COLOURS: Final = {
 
 def plot(results: Sequence[dict[str, Any]]) -> str:
     """Return an SVG with a panel for each tree; empty without results."""
-    found = [figures for name in TREES if (figures := Figures(name, results)).sides]
+    found = [figures for name in TREES if (figures := TreeFigures(name, results)).sides]
     series = {side: Series(one.title, _COLOURS[side]) for side, one in SIDES.items()}
     panels = [_panel(figures) for figures in found]
     return draw("Milliseconds of each phase and side", series, panels)
 
 
-def _panel(figures: Figures) -> Panel:
+def _panel(figures: TreeFigures) -> Panel:
     rows = [
         (
             PHASES[phase],

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bundles.sides import PHASES, SIDES
 from benchmarks.bundles.trees import TREES
+from benchmarks.figures import Figures, checked, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Figures", "report"]
+__all__ = ["TreeFigures", "report"]
 
 _MB: Final = 1_000_000
 _MEMORY_MIB: Final = 200 * _MB / (1 << 20)
@@ -28,37 +29,17 @@ _FASTER: Final = (
 )
 
 
-class Figures:
+class TreeFigures(Figures):
     """The results on one tree, by phase and side."""
 
     def __init__(self, name: str, results: Sequence[dict[str, Any]]) -> None:
         """Choose this tree's results."""
-        self.name = name
-        self._runs = [
-            one for one in results if one["tree"] == name and one["kind"] == "run"
-        ]
-        found = {one["side"] for one in self._runs}
-        self.sides = [side for side in SIDES if side in found]
-        phases = {one["phase"] for one in self._runs}
-        self.phases = [phase for phase in PHASES if phase in phases]
-
-    def values(self, phase: str, side: str, key: str = "seconds") -> list[float]:
-        """Return what was measured, empty when nothing was."""
-        return [
-            one[key]
-            for one in self._runs
-            if one["phase"] == phase and one["side"] == side and key in one
-        ]
-
-    def median(self, phase: str, side: str, key: str = "seconds") -> float | None:
-        """Return the middle of what was measured."""
-        values = self.values(phase, side, key)
-        return statistics.median(values) if values else None
-
-    def ratio(self, phase: str, side: str, other: str = "ours") -> float | None:
-        """Return how many times as long a side took as another."""
-        mine, theirs = self.median(phase, side), self.median(phase, other)
-        return mine / theirs if mine is not None and theirs else None
+        super().__init__(
+            name,
+            [one for one in results if one["tree"] == name and one["kind"] == "run"],
+            phases=PHASES,
+            sides=SIDES,
+        )
 
     def most(self, side: str, key: str) -> float:
         """Return the largest of a figure of a side, in all phases."""
@@ -68,22 +49,16 @@ class Figures:
 
 def report(results: Sequence[dict[str, Any]]) -> list[str]:
     """Return all tables."""
-    lines = sorted({f"{one['machine']}; {one['date']}" for one in results})
-    failed = [one for one in results if one["kind"] == "failed"]
-    lines += [f"failed: {one['tree']} {one['phase']} {one['side']}" for one in failed]
+    lines = head(results, "tree")
     for name in TREES:
-        figures = Figures(name, results)
+        figures = TreeFigures(name, results)
         if figures.sides:
             lines += ["", *_tree(figures)]
     return lines
 
 
-def _tree(figures: Figures) -> Iterator[str]:
-    runs = max(
-        len(figures.values(phase, side))
-        for phase in figures.phases
-        for side in figures.sides
-    )
+def _tree(figures: TreeFigures) -> Iterator[str]:
+    runs = figures.most_runs
     yield f"### {TREES[figures.name].title}"
     yield ""
     yield (
@@ -105,7 +80,9 @@ def _tree(figures: Figures) -> Iterator[str]:
     yield from _targets(figures)
 
 
-def _table(figures: Figures, cell: Callable[[Figures, str, str], str]) -> Iterator[str]:
+def _table(
+    figures: TreeFigures, cell: Callable[[TreeFigures, str, str], str]
+) -> Iterator[str]:
     rows = [
         (side, [cell(figures, phase, side) for phase in figures.phases])
         for side in figures.sides
@@ -118,8 +95,8 @@ def _table(figures: Figures, cell: Callable[[Figures, str, str], str]) -> Iterat
     yield ""
 
 
-def _milliseconds(runs: int) -> Callable[[Figures, str, str], str]:
-    def cell(figures: Figures, phase: str, side: str) -> str:
+def _milliseconds(runs: int) -> Callable[[TreeFigures, str, str], str]:
+    def cell(figures: TreeFigures, phase: str, side: str) -> str:
         values = [value * 1000 for value in figures.values(phase, side)]
         if not values:
             like = dict(SIDES[side].same).get(phase)
@@ -135,24 +112,24 @@ def _milliseconds(runs: int) -> Callable[[Figures, str, str], str]:
     return cell
 
 
-def _cpu(figures: Figures, phase: str, side: str) -> str:
+def _cpu(figures: TreeFigures, phase: str, side: str) -> str:
     middle = figures.median(phase, side, "cpu_seconds")
     return "" if middle is None else f"{middle:.3f}"
 
 
-def _gap(figures: Figures, phase: str, side: str) -> str:
+def _gap(figures: TreeFigures, phase: str, side: str) -> str:
     values = figures.values(phase, side, "gap_ms")
     if not values:
         return ""
     return f"{_short(statistics.median(values))} ({_short(max(values))})"
 
 
-def _peak(figures: Figures, phase: str, side: str) -> str:
+def _peak(figures: TreeFigures, phase: str, side: str) -> str:
     values = figures.values(phase, side, "peak_mib")
     return f"{max(values):.0f}" if values else ""
 
 
-def _sent(figures: Figures, phase: str, side: str) -> str:
+def _sent(figures: TreeFigures, phase: str, side: str) -> str:
     middle = figures.median(phase, side, "sent_bytes")
     return "" if middle is None else f"{middle:,.0f}"
 
@@ -161,7 +138,7 @@ def _short(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _notes(figures: Figures) -> Iterator[str]:
+def _notes(figures: TreeFigures) -> Iterator[str]:
     idle = [
         value
         for phase in figures.phases
@@ -181,18 +158,13 @@ def _notes(figures: Figures) -> Iterator[str]:
     yield ""
 
 
-def _targets(figures: Figures) -> Iterator[str]:
+def _targets(figures: TreeFigures) -> Iterator[str]:
     checks = [*_comparisons(figures), *_limits(figures)]
-    if not checks:
-        return
-    yield "| target | measured | met |"
-    yield "|---|---|---|"
-    for text, value, is_met in checks:
-        yield f"| {text} | {value} | {'yes' if is_met else 'no'} |"
-    yield ""
+    if checks:
+        yield from checked(checks)
 
 
-def _comparisons(figures: Figures) -> Iterator[tuple[str, str, bool]]:
+def _comparisons(figures: TreeFigures) -> Iterator[tuple[str, str, bool]]:
     for phase, side, limit, text in _RATIOS:
         ratio = figures.ratio(phase, "ours", side)
         if ratio is not None:
@@ -206,7 +178,7 @@ def _comparisons(figures: Figures) -> Iterator[tuple[str, str, bool]]:
         yield "edit: within 1.5x of warm", f"{edit / warm:.2f}x", edit <= 1.5 * warm
 
 
-def _limits(figures: Figures) -> Iterator[tuple[str, str, bool]]:
+def _limits(figures: TreeFigures) -> Iterator[tuple[str, str, bool]]:
     sent = figures.median("edit", "ours", "sent_bytes")
     if sent is not None:
         yield "edit: below 256 KB sent", f"{sent:,.0f} bytes", sent < _EDIT_BYTES

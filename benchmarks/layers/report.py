@@ -5,95 +5,63 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.figures import Figures, checked, head
 from benchmarks.layers.rounds import PHASES
 from benchmarks.layers.sets import SETS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Figures", "report"]
+__all__ = ["SetFigures", "report"]
 
 _MB: Final = 1_000_000
 _MEMORY_MIB: Final = 300 * _MB / (1 << 20)
 
 
-class Figures:
+class SetFigures(Figures):
     """The results of one set, by phase and side."""
 
     def __init__(self, name: str, results: Sequence[dict[str, Any]]) -> None:
         """Choose this set's results."""
-        self.name = name
-        self._builds = [
-            one for one in results if one["set"] == name and one["kind"] == "build"
-        ]
+        super().__init__(
+            name,
+            [one for one in results if one["set"] == name and one["kind"] == "build"],
+            phases=PHASES,
+            sides=SIDES,
+        )
         self.imports = [
             one for one in results if one["set"] == name and one["kind"] == "import"
         ]
-        self.sides = [side for side in SIDES if any(map(self._of(side), self._builds))]
-        self.phases = [
-            phase
-            for phase in PHASES
-            if any(one["phase"] == phase for one in self._builds)
-        ]
-
-    def values(self, phase: str, side: str, key: str = "seconds") -> list[float]:
-        """Return what was measured, empty when nothing was."""
-        return [
-            one[key]
-            for one in self._builds
-            if one["phase"] == phase and one["side"] == side and key in one
-        ]
-
-    def median(self, phase: str, side: str, key: str = "seconds") -> float | None:
-        """Return the middle of what was measured."""
-        values = self.values(phase, side, key)
-        return statistics.median(values) if values else None
-
-    def ratio(self, phase: str, side: str, other: str = "ours") -> float | None:
-        """Return how many times as long a side took as another."""
-        mine, theirs = self.median(phase, side), self.median(phase, other)
-        return mine / theirs if mine is not None and theirs else None
 
     def peak(self, key: str) -> float:
         """Return the largest of a figure of ours, in all phases."""
-        return max((one[key] for one in self._builds if key in one), default=0.0)
+        return max((one[key] for one in self.runs if key in one), default=0.0)
 
     def largest_child(self) -> str:
         """Name the child with the largest peak."""
-        found = [one for one in self._builds if "child" in one]
+        found = [one for one in self.runs if "child" in one]
         largest = max(found, key=lambda one: float(one["child_mib"]), default={})
         return str(largest.get("child", ""))
-
-    @staticmethod
-    def _of(side: str) -> Callable[[dict[str, Any]], bool]:
-        return lambda one: one["side"] == side
 
 
 def report(results: Sequence[dict[str, Any]]) -> list[str]:
     """Return all tables."""
-    lines = sorted({f"{one['machine']}; {one['date']}" for one in results})
-    failed = [one for one in results if one["kind"] == "failed"]
-    lines += [f"failed: {one['set']} {one['phase']} {one['side']}" for one in failed]
+    lines = head(results, "set")
     for name in SETS:
-        figures = Figures(name, results)
+        figures = SetFigures(name, results)
         if figures.phases:
             lines += ["", *_set(figures)]
     return lines
 
 
-def _set(figures: Figures) -> Iterator[str]:
+def _set(figures: SetFigures) -> Iterator[str]:
     chosen = SETS[figures.name]
     first = ", ".join((*chosen.packages, chosen.upgrade[0]))
-    most = max(
-        len(figures.values(phase, side))
-        for phase in figures.phases
-        for side in figures.sides
-    )
     yield f"### {figures.name}: {first}"
     yield ""
     yield (
         f"Added: {chosen.add}; upgraded: {chosen.upgrade[1]}. Seconds, median of "
-        f"{most} (min to max); 2x is twice as long as ours."
+        f"{figures.most_runs} (min to max); 2x is twice as long as ours."
     )
     yield ""
     yield from _table(figures, _seconds)
@@ -102,10 +70,12 @@ def _set(figures: Figures) -> Iterator[str]:
     yield from _table(figures, _pushed)
     yield from _download(figures)
     yield from _imports(figures)
-    yield from _targets(figures)
+    yield from checked(_checks(figures))
 
 
-def _table(figures: Figures, cell: Callable[[Figures, str, str], str]) -> Iterator[str]:
+def _table(
+    figures: SetFigures, cell: Callable[[SetFigures, str, str], str]
+) -> Iterator[str]:
     yield "| | " + " | ".join(SIDES[side] for side in figures.sides) + " |"
     yield "|---" * (len(figures.sides) + 1) + "|"
     for phase in figures.phases:
@@ -114,7 +84,7 @@ def _table(figures: Figures, cell: Callable[[Figures, str, str], str]) -> Iterat
     yield ""
 
 
-def _seconds(figures: Figures, phase: str, side: str) -> str:
+def _seconds(figures: SetFigures, phase: str, side: str) -> str:
     values = figures.values(phase, side)
     if not values:
         return ""
@@ -124,12 +94,12 @@ def _seconds(figures: Figures, phase: str, side: str) -> str:
     return text if side == "ours" or ratio is None else f"{text}, {ratio:.1f}x"
 
 
-def _pushed(figures: Figures, phase: str, side: str) -> str:
+def _pushed(figures: SetFigures, phase: str, side: str) -> str:
     middle = figures.median(phase, side, "pushed_bytes")
     return "" if middle is None else f"{middle / _MB:.3f}"
 
 
-def _download(figures: Figures) -> Iterator[str]:
+def _download(figures: SetFigures) -> Iterator[str]:
     if not {"cold", "warm"} <= set(figures.phases):
         return
     yield "Download: `cold` takes longer than with cached wheels by"
@@ -144,7 +114,7 @@ def _download(figures: Figures) -> Iterator[str]:
     yield ""
 
 
-def _imports(figures: Figures) -> Iterator[str]:
+def _imports(figures: SetFigures) -> Iterator[str]:
     if not figures.imports:
         return
     modules = ", ".join(SETS[figures.name].modules)
@@ -163,15 +133,7 @@ def _imports(figures: Figures) -> Iterator[str]:
     yield ""
 
 
-def _targets(figures: Figures) -> Iterator[str]:
-    yield "| target | measured | met |"
-    yield "|---|---|---|"
-    for text, value, is_met in _checks(figures):
-        yield f"| {text} | {value} | {'yes' if is_met else 'no'} |"
-    yield ""
-
-
-def _checks(figures: Figures) -> Iterator[tuple[str, str, bool]]:
+def _checks(figures: SetFigures) -> Iterator[tuple[str, str, bool]]:
     for phase, side, least in (("add", "b", 10.0), ("add", "a", 30.0)):
         ratio = figures.ratio(phase, side)
         if ratio is not None:
@@ -196,7 +158,7 @@ def _checks(figures: Figures) -> Iterator[tuple[str, str, bool]]:
     yield from _comparisons(figures)
 
 
-def _comparisons(figures: Figures) -> Iterator[tuple[str, str, bool]]:
+def _comparisons(figures: SetFigures) -> Iterator[tuple[str, str, bool]]:
     times = {
         side: statistics.median(found)
         for side in ("ours", "a")

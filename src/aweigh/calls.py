@@ -6,11 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aweigh.bundle.bundle import BundleUri
-from aweigh.bundle.fetch import fetch
 from aweigh.bundle.form import Form
-from aweigh.errors import InvalidValueError
-from aweigh.flow.explain import explain
 from aweigh.image.snapshot import take_snapshot
 from aweigh.parts import Parts
 from aweigh.starts import Starts
@@ -51,7 +47,6 @@ class Session(Starts):
         self.settings = settings
         self.memory = memory
         self.backends = backends
-        self._listener = listener
 
     async def ensure_image(
         self,
@@ -145,17 +140,8 @@ class Session(Starts):
             DamagedError: Stored bytes are not what they should be.
             StoreError: The store refused or did not answer.
         """
-        bundle = BundleUri.parse(uri)
-        if bundle.form is not Form.PACKS:
-            raise InvalidValueError(
-                f"{uri} is an archive for other tools, and is not fetched by this one",
-                hint="unpack it with tar or unzip; or upload the directory without a"
-                " form, and fetch that bundle",
-            )
-        store = await self.backends.store_at(str(bundle.store))
-        return await fetch(
-            store, bundle.digest, Path(destination), listener=self._listener
-        )
+        asides = await self.backends.asides(self._parts)
+        return await asides.fetch(uri, Path(destination))
 
     async def explain(
         self,
@@ -181,17 +167,12 @@ class Session(Starts):
             SpecError: The spec names a file that is not there.
             TreeError: The directory cannot be a bundle.
         """
-        asks = layers and not self.settings.offline
-        return await explain(
-            self._parts.images,
-            self._parts.bundles,
-            self.memory,
-            spec=spec,
-            root=Path.cwd(),
+        asides = await self.backends.asides(self._parts)
+        return await asides.explain(
+            spec,
+            None if directory is None else Path(directory),
             platforms=platforms,
-            directory=None if directory is None else Path(directory),
-            size_limit=self.settings.bundle_size_limit,
-            layers=self.backends.explainer if asks else None,
+            layers=layers,
         )
 
     async def digest(self, spec: ImageSpec) -> Digest:

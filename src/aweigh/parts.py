@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
+    from aweigh.asides import Asides
+    from aweigh.bundle.freight import Deliver
     from aweigh.bundle.store import Store
     from aweigh.bundle.upload import Uploaded
     from aweigh.events import Listener
@@ -50,12 +52,20 @@ if TYPE_CHECKING:
             """Return the store with this URL."""
             ...
 
+        async def deliver(self) -> Deliver:
+            """Return what puts bundles into stores."""
+            ...
+
         async def target(self, name: str, /) -> Target:
             """Return the target of this name, which answers."""
             ...
 
         async def dev_loop(self) -> DevLoop:
             """Return what serves."""
+            ...
+
+        async def asides(self, parts: Parts, /) -> Asides:
+            """Return what else there is, of a session with these parts."""
             ...
 
         async def flows(self, parts: Parts, /) -> Flows:
@@ -187,6 +197,7 @@ class Parts:
         settings = self.settings
         return BundleUploader(
             store=self.backends.store,
+            deliver=self.backends.deliver,
             store_url=settings.store_url,
             policy=BundlePolicy(
                 fresh_for=settings.bundle_fresh_for,

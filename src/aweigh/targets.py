@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from typing import TYPE_CHECKING, assert_never, get_args
 
-from aweigh.backends.engine.target import DockerTarget, SwarmTarget
 from aweigh.errors import SpecError
 from aweigh.settings import TargetName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aweigh.backends.engine import Engine
+    from aweigh.backends.engine.client import Engine
     from aweigh.events import Listener
     from aweigh.flow.target import Target
     from aweigh.image.credential import CredentialSource
@@ -51,16 +52,22 @@ class Targets:
         if known not in self._opened:
             engine = await self._engine()
             await engine.ping()
+            module = f"aweigh.backends.engine.target.{known}"
+            await asyncio.to_thread(importlib.import_module, module)
             self._opened[known] = self._open(known, engine)
         return self._opened[known]
 
     def _open(self, name: TargetName, engine: Engine) -> Target:
         match name:
             case "docker":
+                from aweigh.backends.engine.target.docker import DockerTarget
+
                 return DockerTarget(
                     engine, credentials=self._credentials, listener=self._listener
                 )
             case "swarm":
+                from aweigh.backends.engine.target.swarm import SwarmTarget
+
                 return SwarmTarget(
                     engine, credentials=self._credentials, listener=self._listener
                 )

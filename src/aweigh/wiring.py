@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,34 +16,28 @@ from aweigh.bundle.store import Scheme, StoreUrl
 from aweigh.concurrency.opener import Opener
 from aweigh.errors import EngineError
 from aweigh.events import Warned
-from aweigh.image.choose import ChoosingBuilder, PinningBuilder
-from aweigh.image.make import ImageTools, uncut
-from aweigh.image.segments import prefix_of
-from aweigh.memory import ReadOnlyMemory
-from aweigh.oci.layout import LAYOUT_HOST
 from aweigh.settings import environment
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-    from aweigh.backends.engine import Engine
+    from aweigh.asides import Asides
+    from aweigh.backends.engine.client import Engine
     from aweigh.backends.layout import ImageLayout
     from aweigh.backends.registry import RegistryClient
+    from aweigh.builders import Builders
+    from aweigh.bundle.freight import Deliver
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.flow.code import CodeMaker
     from aweigh.flow.serve import DevLoop
     from aweigh.flow.target import Target
     from aweigh.flows import Flows
-    from aweigh.image.build import Builder
     from aweigh.image.checker import Checker
     from aweigh.image.credential import CredentialSource
     from aweigh.image.image import Location
+    from aweigh.image.make import ImageTools
     from aweigh.image.preview import LayerExplainer
-    from aweigh.image.registry import Registry
-    from aweigh.image.resolve import Resolver
-    from aweigh.image.segments import Prefix
-    from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
     from aweigh.parts import Parts
     from aweigh.settings import Settings
@@ -107,7 +100,7 @@ class Backends:
             return LayoutChecker(self.layout)
         if location == "engine":
             engine = await self.engine()
-            from aweigh.backends.engine import EngineChecker
+            from aweigh.backends.engine.checker import EngineChecker
 
             return EngineChecker(engine)
         registry = await self.registry()
@@ -125,7 +118,7 @@ class Backends:
         directory = self._settings.cache_dir / "assemble"
         if location == "engine":
             engine = await self.engine()
-            from aweigh.backends.engine import EngineCoder
+            from aweigh.backends.engine.code import EngineCoder
 
             return EngineCoder(engine, directory=directory)
         registry = await self.registry()
@@ -149,6 +142,20 @@ class Backends:
 
         return Flows(parts)
 
+    async def deliver(self) -> Deliver:
+        """Return what puts bundles into stores, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.bundle.deliver")
+        from aweigh.bundle.deliver import deliver
+
+        return deliver
+
+    async def asides(self, parts: Parts, /) -> Asides:
+        """Return what is asked for less often, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.asides")
+        from aweigh.asides import Asides
+
+        return Asides(parts)
+
     async def dev_loop(self) -> DevLoop:
         """Return what serves, its modules imported in a thread."""
         for module in ("aweigh.flow.serve", "aweigh.backends.watcher"):
@@ -160,123 +167,18 @@ class Backends:
 
     async def tools(self, location: Location, /) -> ImageTools:
         """Return what a build needs."""
-        registry = await self.registry()
-        if location == "layout":
-            from aweigh.backends.layout import RoutedRegistry
-
-            routed = RoutedRegistry(LAYOUT_HOST, self.layout, registry)
-            return ImageTools(
-                builder=await self._pure_assembler(routed), manifests=routed
-            )
-        if location == "engine" or self._settings.builder == "engine":
-            builder = await self._engine_builder()
-        else:
-            builder = await self._assembler()
-        return ImageTools(
-            builder=builder,
-            manifests=registry,
-            referrers=registry,
-            cut=self._cut if location == "registry" else uncut,
-        )
-
-    def _cut(self, spec: ImageSpec) -> Prefix | None:
-        """Say which steps of a spec are to be an image of their own."""
-        from aweigh.backends.assembler import only_engine
-
-        builder = self._settings.builder
-        if builder == "engine":
-            return None
-        return prefix_of(spec, only_engine, has_engine=builder == "auto")
+        return await (await self._builders()).tools(location)
 
     async def explainer(self, location: Location, /) -> LayerExplainer:
         """Return what tells of the layers of images, and changes nothing."""
-        memory = ReadOnlyMemory(self._memory)
-        resolver = await self._resolver(memory)
-        registry: Registry = await self.registry()
-        builder = "engine" if location == "engine" else self._settings.builder
-        if location == "layout":
-            from aweigh.backends.layout import RoutedRegistry
+        return await (await self._builders()).explainer(location)
 
-            registry = RoutedRegistry(LAYOUT_HOST, self.layout, registry)
-            builder = "assemble"
-        from aweigh.backends.assembler import Foresight, LayerPreviewer
+    async def _builders(self) -> Builders:
+        """Return what makes images, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.builders")
+        from aweigh.builders import Builders
 
-        foresight = Foresight(
-            registry=registry,
-            resolver=resolver,
-            memory=memory,
-            cache_dir=self._settings.cache_dir,
-            environ=environment(),
-            builder=builder,
-            cut=self._cut if location == "registry" else uncut,
-            layer_cache=self._settings.layer_cache,
-            compression=self._settings.compression,
-        )
-        return LayerPreviewer(registry, foresight)
-
-    async def _engine_builder(self) -> Builder:
-        registry = await self.registry()
-        engine = await self.engine()
-        resolver = await self._resolver()
-        from aweigh.backends.assembler import Pinner, Wheelhouse
-        from aweigh.backends.engine import EngineBuilder
-
-        builder = EngineBuilder(
-            engine,
-            credentials=self.credentials,
-            registry=registry,
-            listener=self._listener,
-        )
-        pinner = Pinner(
-            registry=registry,
-            resolver=resolver,
-            memory=self._memory,
-            wheelhouse=Wheelhouse(
-                environ=environment(), cache_dir=self._settings.cache_dir
-            ),
-            cache_dir=self._settings.cache_dir,
-            listener=self._listener,
-        )
-        return PinningBuilder(builder, pinner)
-
-    async def _pure_assembler(self, registry: Registry) -> Builder:
-        resolver = await self._resolver()
-        from aweigh.backends.assembler import AssembleBuilder
-
-        return AssembleBuilder(
-            registry=registry,
-            resolver=resolver,
-            memory=self._memory,
-            cache_dir=self._settings.cache_dir,
-            environ=environment(),
-            listener=self._listener,
-            concurrency=self._settings.concurrency,
-            layer_cache=self._settings.layer_cache,
-            compression=self._settings.compression,
-        )
-
-    async def _assembler(self) -> Builder:
-        assembler = await self._pure_assembler(await self.registry())
-        from aweigh.backends.assembler import needs_engine
-
-        if self._settings.builder == "assemble":
-            return assembler
-        return ChoosingBuilder(
-            assembler,
-            self._engine_builder,
-            lambda request: needs_engine(request.spec, request.done) is not None,
-            self._listener,
-        )
-
-    async def _resolver(self, memory: Memory | None = None) -> Resolver:
-        """Return what pins packages, its backends imported in a thread."""
-        for module in ("aweigh.backends.assembler", "aweigh.backends.resolver"):
-            await asyncio.to_thread(importlib.import_module, module)
-        from aweigh.backends.resolver import RememberingResolver, Uv, UvResolver
-
-        uv = Uv(environment())
-        memory = memory or self._memory
-        return RememberingResolver(UvResolver(uv), memory, time.time, uv)
+        return Builders(self, self._settings, self._memory, self._listener)
 
     async def store(self) -> Store:
         """Return the store of the settings."""
@@ -299,7 +201,7 @@ class Backends:
         )
 
     def _open_engine(self) -> AbstractAsyncContextManager[Engine]:
-        from aweigh.backends.engine import open_engine
+        from aweigh.backends.engine.client import open_engine
 
         return open_engine(self._settings.engine)
 

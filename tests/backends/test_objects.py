@@ -671,7 +671,9 @@ def test_disk_faults_name_the_directory(
 def test_directory_of_another_user_is_named() -> None:
     """No permission is an error, both to make the directory and to write into it."""
     become = PUT.replace(
-        "async def body", "import os; os.setuid(65534)\nasync def body"
+        "async def body",
+        # Before it is somebody who may not read this interpreter's files.
+        "import os, concurrent.futures.thread; os.setuid(65534)\nasync def body",
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from aweigh.archive.compress import unzstd
 from aweigh.bundle.bundle import Bundle
+from aweigh.bundle.deliver import deliver
 from aweigh.bundle.form import Form
+from aweigh.bundle.freight import Deliver
 from aweigh.bundle.listing import decode
 from aweigh.bundle.pack import open_manifest
 from aweigh.bundle.recall import BundlePolicy
@@ -68,6 +70,11 @@ CONTENT = st.binary(max_size=4).map(lambda raw: raw.replace(b"\0", b"0"))
 TREES = st.dictionaries(
     PATHS, st.tuples(st.sampled_from("fxld"), CONTENT), max_size=6
 ).map(_made)
+
+
+async def delivered() -> Deliver:
+    """Return what puts bundles into stores."""
+    return deliver
 
 
 def write_tree(root: Path) -> Path:
@@ -161,6 +168,7 @@ class Bench:
         """Wire an uploader."""
         return BundleUploader(
             store=self._open,
+            deliver=delivered,
             store_url=self.store.url,
             policy=self.policy,
             listener=self._listen,

@@ -20,7 +20,8 @@ from aweigh.archive.tar import tar_chunks
 from aweigh.bundle.archives import write_archive
 from aweigh.bundle.bundle import BundleUri, Origin
 from aweigh.bundle.form import Form
-from aweigh.bundle.forms import Archiving, archive_members, layer_members
+from aweigh.bundle.forms import Archiving
+from aweigh.bundle.members import archive_members, layer_members
 from aweigh.bundle.recall import BundlePolicy
 from aweigh.errors import (
     ChangedError,

@@ -95,6 +95,10 @@ def write(tree: Tree, root: bytes) -> None:
         file.write(b"something")
     for names, node in tree.items():
         path = os.path.join(root, *names)
+        # A link is a leaf: writing below one would write elsewhere, or fail.
+        above = (os.path.join(root, *names[:depth]) for depth in range(1, len(names)))
+        if any(map(os.path.islink, above)):
+            continue
         try:
             os.makedirs(path if node is None else os.path.dirname(path), exist_ok=True)
             match node:

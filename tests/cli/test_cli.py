@@ -214,7 +214,11 @@ def test_doctor(run: Run, services: Services, repository: str, tmp_path: Path) -
     )
     assert broken.code == 1
     said = broken.json
-    assert [name for name in said if not said[name]["ok"]] == ["engine", "registry"]
+    assert [name for name in said if not said[name]["ok"]] == [
+        "engine",
+        "registry",
+        "target",
+    ]
     assert all(said[name]["hint"] for name in ("engine", "registry"))
     (tmp_path / "file").write_text("")
     blocked = run("doctor", "--json", AWEIGH_CACHE_DIR=str(tmp_path / "file" / "x"))
@@ -244,7 +248,7 @@ async def test_doctor_notices_a_clock_that_went_back(run: Run, tmp_path: Path) -
     ("argv", "environ", "code", "says"),
     [
         ((), {}, 2, "usage"),
-        (("ensure", "nothing"), {}, 1, "neither a file nor module:attribute"),
+        (("ensure", "nothing"), {}, 1, "no file 'nothing' here"),
         (("ensure",), {}, 1, "no pyproject.toml"),
         (("ensure", "json:nothing"), {}, 1, "cannot load"),
         (("ensure", "json:dumps"), {}, 1, "not an ImageSpec"),

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from aweigh import events
+from aweigh.cli import patient
 from aweigh.cli import view as module
 from aweigh.cli.live import Live
 from aweigh.cli.stages import Stages
@@ -122,9 +123,38 @@ def test_lines_where_nobody_can_see_a_drawing(
     """A drawing needs a terminal, and somebody at it."""
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(module, "environment", lambda: environ)
+    made: list[Live] = []
+
+    def draw(lines: module.View) -> module.View:
+        console = Console(file=io.StringIO(), force_terminal=True)
+        made.append(Live(lines, console))
+        return made[-1]
+
+    monkeypatch.setattr(patient, "_live_or", draw)
     with view(argparse.Namespace(quiet=quiet)) as seen:
-        assert isinstance(seen, Live) == live
+        seen(STORY[0])
+        assert made == []
+        seen(STORY[1])
+        seen(STORY[2])
+        assert bool(made) == live
         seen.end()
+        seen(STORY[3])
+
+
+def test_what_is_over_soon_is_lines_and_loads_no_rich(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answer from memory pays for no drawing; the last line sums it up."""
+    monkeypatch.setattr(module, "_can_be_live", lambda: True)
+    monkeypatch.setattr(patient, "_live_or", pytest.fail)
+    with view(argparse.Namespace(quiet=False)) as seen:
+        seen(events.ImageEnsured(reference="r@sha256:1", origin="recalled", seconds=0))
+        seen(events.Warned(message="careful", hint="look"))
+        seen(STORY[8])
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "warning careful; look"
+    assert said[1] == "image   ready: recalled [0 ms]"
+    assert said[-1].startswith("done    image recalled, bundle uploaded, 20 B of code")
 
 
 def test_without_rich_there_are_lines(

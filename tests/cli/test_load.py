@@ -40,3 +40,27 @@ def test_files_name_themselves(here: Path) -> None:
     assert spec_file(None) == str(here / "pyproject.toml")
     assert spec_file("pyproject.toml") == "pyproject.toml"
     assert spec_file("nowhere:spec") is None
+
+
+def test_what_a_module_raises_is_told(here: Path) -> None:
+    """A user's mistake is a message with a hint, whatever it raises."""
+    (here / "broken_of_test_load.py").write_text("1 / 0\n")
+    with pytest.raises(SpecError, match="ZeroDivisionError") as told:
+        load_spec("broken_of_test_load:spec")
+    assert "python -c 'import broken_of_test_load'" in told.value.hint
+
+
+def test_a_project_file_that_cannot_be_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither bytes that are no text nor missing rights end in a traceback."""
+    (here / "pyproject.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SpecError, match="not UTF-8"):
+        load_spec(None)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SpecError, match=r"cannot read .*: Permission denied"):
+        load_spec(None)

@@ -42,6 +42,7 @@ from aweigh.testing.doubles import (
     FakeToolBox,
 )
 from aweigh.testing.store import MemoryStore
+from tests.bundle.helpers import delivered
 from tests.faults.doubles import Registry, RegistryDouble
 from tests.faults.world import FRESH, TTL, Row, World
 
@@ -271,6 +272,7 @@ class Bundles(World):
 
         self.uploader = BundleUploader(
             store=opened,
+            deliver=delivered,
             store_url=self.store.url,
             policy=BundlePolicy(fresh_for=FRESH, ttl=TTL),
             listener=self.heard,

@@ -13,7 +13,7 @@ from aweigh.image.attach import referrers_tag
 from aweigh.image.build import BuildRequest, Built
 from aweigh.image.job import Destination, Job
 from aweigh.image.lock import Lock
-from aweigh.image.make import ImageTools, make_image
+from aweigh.image.make import ImageTools
 from aweigh.image.snapshot import pure_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Descriptor, Digest, Index, Platform, Reference
@@ -87,7 +87,7 @@ async def test_each_platform_is_described() -> None:
     """The document of each is attached to its own manifest."""
     registry, heard = DictReferrers(), RecordingListener()
     job = job_of("linux/amd64", "linux/arm64")
-    digest, platforms = await make_image(job, tools_of(registry), heard)
+    digest, platforms = await tools_of(registry).make(job, heard)
     assert platforms == {AMD64, ARM64}
     found = await entries(registry, job.reference.with_digest(digest))
     for entry in found:
@@ -109,7 +109,7 @@ async def test_what_nobody_knows_is_not_described(
 ) -> None:
     """Without a lock, or a place for it, there is only the image."""
     registry = DictReferrers()
-    await make_image(job_of("linux/amd64"), tools(registry), RecordingListener())
+    await tools(registry).make(job_of("linux/amd64"), RecordingListener())
     assert registry.blobs == {}
 
 
@@ -121,7 +121,7 @@ async def test_a_failure_to_describe_is_a_warning() -> None:
 
     registry, heard = Busy("sha256-", refuse), RecordingListener()
     job = job_of("linux/amd64")
-    digest, _ = await make_image(job, tools_of(registry), heard)
+    digest, _ = await tools_of(registry).make(job, heard)
     assert await entries(registry, job.reference.with_digest(digest))
     (warned,) = heard.of(Warned)
     assert "r.example/acme/train has no list of its contents" in warned.message
@@ -142,7 +142,7 @@ async def test_a_failure_to_publish_ends_the_description() -> None:
     builder.manifests.stored = registry.stored
     tools = ImageTools(builder=builder, manifests=registry, referrers=registry)
     with pytest.raises(RegistryError, match="no space"):
-        await make_image(job, tools, RecordingListener())
+        await tools.make(job, RecordingListener())
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -159,7 +159,7 @@ async def test_an_entry_that_is_lost_after_it_was_seen_is_put_back() -> None:
 
     # The list of attached documents is written when the index has been.
     registry = Busy("sha256-", overwrite)
-    digest, platforms = await make_image(job, tools_of(registry), RecordingListener())
+    digest, platforms = await tools_of(registry).make(job, RecordingListener())
     assert platforms == {AMD64, ARM64}
     found = await entries(registry, job.reference)
     assert {entry.platform for entry in found} == {AMD64, ARM64}

@@ -26,7 +26,7 @@ from aweigh.tree.rules import Rules
 from aweigh.tree.scan import Tree, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 ALL = Rules(builtin=False, gitignore=False)
 
@@ -514,9 +514,9 @@ def on_reading(monkeypatch: pytest.MonkeyPatch, change: object) -> None:
     """Do something once, just before contents are looked at."""
     original = content.Contents.gather
 
-    def gather(self: content.Contents) -> None:
+    def gather(self: content.Contents) -> Generator[None, None, None]:
         change()  # type: ignore[operator]
-        original(self)
+        yield from original(self)
 
     monkeypatch.setattr(content.Contents, "gather", gather)
 

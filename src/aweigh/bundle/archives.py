@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aweigh.archive.stream import in_thread
 from aweigh.bundle.forms import Archiving
 from aweigh.errors import TreeError
-from aweigh.events import UploadProgressed
+from aweigh.events.bundle import UploadProgressed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator

@@ -3,69 +3,64 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aweigh.bundle.archives import ArchiveDelivery
 from aweigh.bundle.bundle import Bundle, Origin
 from aweigh.bundle.delivery import Delivery
 from aweigh.bundle.form import Form
 from aweigh.bundle.lacking import lacking
+from aweigh.bundle.pack import packed
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import StoreError
 from aweigh.events import Warned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from aweigh.bundle.bundle import BundleUri
-    from aweigh.bundle.known import KnownPacks
+    from aweigh.bundle.freight import Freight
     from aweigh.bundle.lacking import Lacking
-    from aweigh.bundle.manifest import Manifest
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
-    from aweigh.tree.scan import Tree
 
-__all__ = ["Freight", "deliver"]
-
-
-@dataclass(frozen=True, slots=True)
-class Freight:
-    """A bundle that must get into a store.
-
-    Attributes:
-        uri: Its name.
-        tree: What it holds.
-        manifest: How that is divided.
-        known: Packs of the store that need no question.
-        before: What was put before this moment is put again; see
-            `aweigh.bundle.lacking`.
-    """
-
-    uri: BundleUri
-    tree: Tree
-    manifest: Manifest
-    known: KnownPacks | None
-    before: float
+__all__ = ["deliver"]
 
 
-async def deliver(
+class _Deliver:
+    """A `aweigh.bundle.freight.Deliver`."""
+
+    async def __call__(
+        self, store: Store, freight: Freight, listener: Listener, *, locks: Path | None
+    ) -> Bundle:
+        """Put what a store lacks of a bundle, unless another process does.
+
+        Args:
+            store: The store.
+            freight: The bundle.
+            listener: Hears of waits and how far it is.
+            locks: Directory of lock files between processes; None for no locks.
+
+        Raises:
+            ChangedError: A file is no longer what it was when it was scanned.
+            StoreError: The store refused or did not answer.
+
+        Cancelling leaves no bundle, or a whole one.
+        """
+        return await _deliver(store, freight, listener, locks=locks)
+
+    def pack(self, listing: bytes, contents: Iterable[bytes]) -> bytes:
+        """Make the small pack that has this listing; blocking."""
+        return packed(listing, contents)
+
+
+deliver: Final = _Deliver()
+
+
+async def _deliver(
     store: Store, freight: Freight, listener: Listener, *, locks: Path | None
 ) -> Bundle:
-    """Put what a store lacks of a bundle, unless another process does.
-
-    Args:
-        store: The store.
-        freight: The bundle.
-        listener: Hears of waits and how far it is.
-        locks: Directory of lock files between processes; None for no locks.
-
-    Raises:
-        ChangedError: A file is no longer what it was when it was scanned.
-        StoreError: The store refused or did not answer.
-
-    Cancelling leaves no bundle, or a whole one.
-    """
     uri, tree = freight.uri, freight.tree
 
     async def look() -> Lacking:
@@ -116,6 +111,7 @@ async def _put(
         uri=uri,
         tree=tree,
         manifest=freight.manifest,
+        ahead=freight.ahead,
         listener=listener,
         old=found.old,
     )

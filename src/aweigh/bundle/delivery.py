@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aweigh.archive.stream import in_thread
-from aweigh.bundle.crowd import side_by_side
 from aweigh.bundle.manifest import ALONE
 from aweigh.bundle.pack import Packing, manifest_object, pack_bound
+from aweigh.concurrency.together import side_by_side
 from aweigh.errors import StoreUnavailableError
-from aweigh.events import UploadProgressed, Warned
+from aweigh.events import Warned
+from aweigh.events.bundle import UploadProgressed
 from aweigh.tree.rows import Rows
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Sequence,
     )
 
+    from aweigh.bundle.ahead import Ahead
     from aweigh.bundle.bundle import BundleUri
     from aweigh.bundle.manifest import Manifest, Pack
     from aweigh.bundle.store import Store
@@ -57,6 +59,7 @@ class Delivery:
         manifest: How that is divided.
         listener: Hears how far it is.
         old: Objects that are put although the store has them.
+        ahead: Packs that are made already.
     """
 
     store: Store
@@ -65,6 +68,7 @@ class Delivery:
     manifest: Manifest
     listener: Listener
     old: frozenset[str] = frozenset()
+    ahead: Ahead | None = None
     _sent: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(init=False)
@@ -139,15 +143,18 @@ class Delivery:
 
     async def _put_group(self, group: list[_Loaded]) -> None:
         """Make some packs in one go, for each change of threads costs, and put them."""
-        packings = [Packing(self.tree, pieces, threads=1) for _, pieces in group]
         async with self._packers:
             bodies = await asyncio.to_thread(
-                lambda: [packing.whole() for packing in packings]
+                lambda: [self._body(pack, pieces) for pack, pieces in group]
             )
         packs = [pack for pack, _ in group]
         await side_by_side(
             zip(packs, bodies, strict=True), self._put_small, limit=_GROUP
         )
+
+    def _body(self, pack: Pack, pieces: list[Rows]) -> bytes:
+        made = self.ahead and self.ahead.take(pack, self.tree.kept)
+        return made or Packing(self.tree, pieces, threads=1).whole()
 
     async def _put_small(self, made: tuple[Pack, bytes]) -> None:
         pack, body = made

@@ -9,12 +9,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from aweigh.bundle.bundle import BundleUri
-from aweigh.bundle.crowd import side_by_side
 from aweigh.bundle.pack import MANIFEST_LIMIT, open_manifest, pack_bound
 from aweigh.bundle.staging import Staging, holds
 from aweigh.bundle.store import StoreUrl
 from aweigh.bundle.unpack import Unpacking
 from aweigh.concurrency.file_lock import FileLock
+from aweigh.concurrency.together import side_by_side
 from aweigh.errors import (
     BundleNotFoundError,
     DamagedError,

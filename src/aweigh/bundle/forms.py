@@ -1,22 +1,22 @@
-"""A tree as an archive: one file for other tools, or a layer of an image."""
+"""A tree as an archive: one file for other tools."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.gzipped import gzip_chunks
-from aweigh.archive.member import Member, with_directories
 from aweigh.archive.tar import known_tar_chunks
 from aweigh.archive.zipped import zip_chunks
 from aweigh.bundle.form import Form
+from aweigh.bundle.members import archive_members
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from aweigh.tree.entry import Entry
+    from aweigh.archive.member import Member
     from aweigh.tree.scan import Tree
 
-__all__ = ["TOP", "Archiving", "archive_members", "layer_members"]
+__all__ = ["TOP", "Archiving"]
 
 # Ray strips the one directory at the top, and needs it; nobody cares for its name.
 TOP: Final = "bundle"
@@ -71,45 +71,3 @@ class Archiving:
         for member in members:
             yield member
             self.packed += member.size
-
-
-def archive_members(tree: Tree, directory: str = "") -> Iterator[Member]:
-    """List a tree's entries below a directory, with all directories they are in.
-
-    Each file is read only when its member's content is, and must then be what the
-    tree says of it (`aweigh.archive.content`): `ChangedError` otherwise. They come in
-    the order of their paths' bytes, each directory before the first thing in it.
-
-    Args:
-        tree: What goes in.
-        directory: Relative, with ``/`` between names; empty for none.
-    """
-    above = f"{directory}/" if directory else ""
-    return with_directories(_member(tree, above, entry) for entry in tree.entries)
-
-
-def layer_members(tree: Tree, directory: str) -> Iterator[Member]:
-    """List a tree as a layer of an image: `aweigh.archive.tar.tar_chunks` writes it.
-
-    Everything belongs to root and has the time of all our archives; directories have
-    mode 0755, files 0644 or 0755. The directories above are included, as in every
-    layer of ours. Iterate in a worker thread.
-
-    Args:
-        tree: What goes in.
-        directory: Absolute path in the image, such as ``/app``.
-    """
-    return archive_members(tree, directory.strip("/"))
-
-
-def _member(tree: Tree, above: str, entry: Entry) -> Member:
-    is_file = entry.digest is not None
-    return Member(
-        path=above + entry.path,
-        kind=entry.kind.value,
-        executable=entry.executable,
-        size=entry.size,
-        target=entry.target,
-        source=tree.source(entry) if is_file else None,
-        digest=entry.digest,
-    )

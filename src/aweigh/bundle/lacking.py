@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.bundle.crowd import side_by_side
 from aweigh.bundle.form import Form
+from aweigh.concurrency.together import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -40,6 +40,7 @@ __all__ = [
     "manifest_object",
     "open_manifest",
     "pack_bound",
+    "packed",
 ]
 
 # A manifest takes 48 bytes for each pack: room for as many as there may be entries.
@@ -48,6 +49,7 @@ LENGTH: Final = struct.Struct(">Q")
 # Level 1 keeps up with the reading of large files; small ones are better packed for
 # the same time. The level may only depend on what is packed, or its bytes would differ.
 _FAST_FROM: Final = 8 << 20
+_LEVEL: Final = 3
 # Far more than a pack's largest listing, whose paths count for where it is cut.
 LISTING_LIMIT: Final = 1 << 20
 _FILES: Final = frozenset({PLAIN, EXECUTABLE})
@@ -89,7 +91,7 @@ class Packing:
             ChangedError: A file is no longer what its entry says.
             TreeError: A file cannot be read.
         """
-        level = 1 if self._size > _FAST_FROM else 3
+        level = 1 if self._size > _FAST_FROM else _LEVEL
         yield from zstd_chunks(self._raw(), level=level, threads=self._threads)
 
     def whole(self) -> bytes:
@@ -101,7 +103,7 @@ class Packing:
         """
         if self._size > FRAME - LISTING_LIMIT:
             return b"".join(self)
-        return zstd_frame(b"".join(self._raw()), level=3)
+        return zstd_frame(b"".join(self._raw()), level=_LEVEL)
 
     def _raw(self) -> Iterator[bytes]:
         listing = encode_rows(self._pieces)
@@ -132,6 +134,17 @@ class Packing:
                 digest=Digest(digest.hex()),
             )
         )
+
+
+def packed(listing: bytes, contents: Iterable[bytes]) -> bytes:
+    """Make a pack of at most 4 MiB that was read already; the same as `Packing` does.
+
+    Args:
+        listing: The canonical listing.
+        contents: Of its files, in order.
+    """
+    head = LENGTH.pack(len(listing))
+    return zstd_frame(b"".join((head, listing, *contents)), level=_LEVEL)
 
 
 def pack_bound(pack: Pack) -> int:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.bundle.known_tree import KnownTree, tree_key
 from aweigh.bundle.manifest import Manifest
-from aweigh.bundle.staging import MARKER
+from aweigh.bundle.marker import MARKER
 from aweigh.errors import ChangedError, TreeError
-from aweigh.events import FileSkipped, TreeScanned
+from aweigh.events.bundle import FileSkipped, TreeScanned
 from aweigh.tree.rules import Rules
 from aweigh.tree.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aweigh.bundle.ahead import Ahead
     from aweigh.events import Listener
     from aweigh.oci.digest import Digest
     from aweigh.tree.scan import Tree
@@ -43,12 +44,14 @@ class ScannedTree:
         digest: Of the bundle they make.
         known: What to remember for the next scan.
         manifest: How it is divided; None as long as nobody had to know.
+        ahead: Packs that were made meanwhile.
     """
 
     tree: Tree
     digest: Digest
     known: KnownTree
     manifest: Manifest | None
+    ahead: Ahead | None = None
 
     async def divided(self) -> Manifest:
         """Return the manifest, which an unchanged tree has not needed so far.
@@ -87,8 +90,15 @@ class Scanner:
         """Return the key under which this tree is remembered; blocking."""
         return tree_key(self.root, self.rules, follow=self.follow)
 
-    async def run(self, known: KnownTree | None, listener: Listener) -> ScannedTree:
+    async def run(
+        self, known: KnownTree | None, listener: Listener, ahead: Ahead | None = None
+    ) -> ScannedTree:
         """Scan, reading only the files that moved since the tree was last known.
+
+        Args:
+            known: What it was then.
+            listener: Hears what was found.
+            ahead: Makes packs while files are read.
 
         Raises:
             ChangedError: Files changed while they were read.
@@ -97,7 +107,7 @@ class Scanner:
         A cancelled call's thread ends by itself and leaves nothing behind.
         """
         began = time.perf_counter()
-        scanned = await asyncio.to_thread(self._scan, known)
+        scanned = await asyncio.to_thread(self._scan, known, ahead)
         for skipped in scanned.tree.skipped:
             if skipped.rule in _SPECIAL:
                 listener(FileSkipped(path=skipped.path, kind=skipped.rule))
@@ -112,7 +122,7 @@ class Scanner:
         )
         return scanned
 
-    def _scan(self, known: KnownTree | None) -> ScannedTree:
+    def _scan(self, known: KnownTree | None, ahead: Ahead | None) -> ScannedTree:
         tree = scan(
             self.root,
             self.rules,
@@ -120,6 +130,7 @@ class Scanner:
             size_limit=self.size_limit,
             remembered=known.pieces if known else (),
             keep=_KEEP,
+            ahead=ahead.scanned if ahead else None,
         )
         if not tree.files:
             raise self._empty(tree)
@@ -128,7 +139,11 @@ class Scanner:
             manifest = Manifest.of_rows(tree.entries.rows())
             known = KnownTree.of(tree, manifest.digest)
         return ScannedTree(
-            tree=tree, digest=known.digest, known=known, manifest=manifest
+            tree=tree,
+            digest=known.digest,
+            known=known,
+            manifest=manifest,
+            ahead=ahead,
         )
 
     def _empty(self, tree: Tree) -> TreeError:

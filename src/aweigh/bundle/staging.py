@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from aweigh.bundle.marker import MARKER
 from aweigh.errors import TreeError
 
 if TYPE_CHECKING:
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
     from aweigh.oci.digest import Digest
 
-__all__ = ["MARKER", "Staging", "holds"]
-
-# What `fetch` leaves in a directory; it is not part of the code that was fetched.
-MARKER: Final = ".aweigh-bundle"
+__all__ = ["Staging", "holds"]
 
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -18,8 +18,8 @@ from aweigh.archive.escapes import refuse_escapes
 from aweigh.archive.member import Names
 from aweigh.bundle.folder import Folder
 from aweigh.bundle.listing import decode
+from aweigh.bundle.marker import MARKER
 from aweigh.bundle.pack import LENGTH, LISTING_LIMIT, pack_bound
-from aweigh.bundle.staging import MARKER
 from aweigh.errors import DamagedError, TreeError
 from aweigh.oci.digest import Digest
 from aweigh.tree.entry import Kind

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from aweigh.bundle.ahead import Ahead
 from aweigh.bundle.answers import Answers
 from aweigh.bundle.bundle import Bundle, BundleUri, Origin
-from aweigh.bundle.deliver import Freight, deliver
 from aweigh.bundle.explain import BundlePlan, foresee
 from aweigh.bundle.form import Form
+from aweigh.bundle.freight import Freight
 from aweigh.bundle.known import packs_key, packs_record
 from aweigh.bundle.known_tree import recall_tree
 from aweigh.bundle.recall import BundlePolicy
@@ -19,12 +20,13 @@ from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.bundle.store import StoreUrl
 from aweigh.concurrency.single_flight import SingleFlight
 from aweigh.errors import ChangedError, StoreUnavailableError
-from aweigh.events import BundleUploaded
+from aweigh.events.bundle import BundleUploaded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from aweigh.bundle.freight import Deliver
     from aweigh.bundle.known_tree import KnownTree
     from aweigh.bundle.scanner import ScannedTree
     from aweigh.bundle.store import Store
@@ -64,6 +66,7 @@ class BundleUploader:
         self,
         *,
         store: Callable[[], Awaitable[Store]],
+        deliver: Callable[[], Awaitable[Deliver]],
         store_url: str,
         policy: BundlePolicy,
         listener: Listener,
@@ -77,6 +80,7 @@ class BundleUploader:
         Args:
             store: Opens the store, or returns the open one; only called when the
                 store must be asked.
+            deliver: Returns what puts bundles into it; only called when one is missing.
             store_url: The store's URL.
             policy: How long remembered answers count.
             listener: Hears what happens.
@@ -90,6 +94,7 @@ class BundleUploader:
             SettingsError: The URL is not one of a store.
         """
         self._open = store
+        self._deliver = deliver
         self._url = StoreUrl.parse(store_url)
         self._policy = policy
         self._answers = Answers(
@@ -141,7 +146,11 @@ class BundleUploader:
         while True:
             try:
                 # After a surprise, what was known of the files is no longer trusted.
-                scanned = await scanner.run(None if changed else known, self._listener)
+                scanned = await (
+                    self._scan_ahead(scanner)
+                    if known is None and not changed and form is Form.PACKS
+                    else scanner.run(None if changed else known, self._listener)
+                )
                 uri = BundleUri(self._url, scanned.digest, form)
                 bundle, records = await self._ensure(uri, scanned, memory, key)
                 break
@@ -200,6 +209,17 @@ class BundleUploader:
             reason=reason,
         )
 
+    async def _scan_ahead(self, scanner: Scanner) -> ScannedTree:
+        """Scan a tree that nothing is known of, and make packs meanwhile.
+
+        Unless the tree is small, the store is asked for one of its packs.
+        """
+        if self._policy.offline:
+            return await scanner.run(None, self._listener)
+        ahead = Ahead()
+        async with ahead.asking(self._open, self._deliver):
+            return await scanner.run(None, self._listener, ahead)
+
     async def _ensure(
         self, uri: BundleUri, scanned: ScannedTree, memory: Memory, tree: str
     ) -> tuple[Bundle, list[Record]]:
@@ -223,7 +243,9 @@ class BundleUploader:
         in_packs, key = uri.form is Form.PACKS, packs_key(self._url, tree)
         known = await self._answers.known_packs(memory, key) if in_packs else None
         before = self._answers.before()
-        freight = Freight(uri, scanned.tree, manifest, known, before)
+        freight = Freight(
+            uri, scanned.tree, manifest, known, before, ahead=scanned.ahead
+        )
         bundle = await self._share(freight)
         at = known.verified_at if known else self._clock()
         ttl = self._policy.ttl
@@ -240,6 +262,7 @@ class BundleUploader:
             nonlocal mine
             mine = True
             store = await self._open()
+            deliver = await self._deliver()
             return await deliver(store, freight, self._listener, locks=self._locks)
 
         bundle = await self._flights.do(f"bundle {freight.uri}", work)

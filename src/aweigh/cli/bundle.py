@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aweigh.bundle.archives import write_archive
 from aweigh.bundle.form import Form
 from aweigh.bundle.scanner import Scanner, bundle_rules
 from aweigh.cli.load import load_spec
@@ -16,8 +15,7 @@ from aweigh.cli.output import (
     print_json,
     readable_size,
 )
-from aweigh.cli.progress import progress
-from aweigh.cli.table import print_table
+from aweigh.cli.view import view
 from aweigh.errors import ChangedError
 from aweigh.session import open_session
 from aweigh.settings import Settings
@@ -48,14 +46,15 @@ async def bundle(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.output is not None:
         return await _write(arguments, Path(arguments.output))
-    async with open_session(listener=progress(arguments)) as session:
-        made = await session.upload_bundle(
-            arguments.directory,
-            include=arguments.include,
-            exclude=arguments.exclude,
-            follow=arguments.follow,
-            form=arguments.form,
-        )
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            made = await session.upload_bundle(
+                arguments.directory,
+                include=arguments.include,
+                exclude=arguments.exclude,
+                follow=arguments.follow,
+                form=arguments.form,
+            )
     if arguments.json:
         print_json(bundle_json(made))
     else:
@@ -65,6 +64,8 @@ async def bundle(arguments: argparse.Namespace) -> int:
 
 async def _write(arguments: argparse.Namespace, path: Path) -> int:
     """Write an archive to a file, which is never in itself."""
+    from aweigh.bundle.archives import write_archive
+
     form = Form.of_file(path.name)
     settings = await asyncio.to_thread(Settings.load)
     scanner = Scanner(
@@ -73,15 +74,15 @@ async def _write(arguments: argparse.Namespace, path: Path) -> int:
         follow=arguments.follow,
         size_limit=settings.bundle_size_limit,
     )
-    listener = progress(arguments)
-    for again in (True, True, True, False):
-        tree = (await scanner.run(None, listener)).tree
-        try:
-            size = await write_archive(tree, form, path)
-            break
-        except ChangedError:
-            if not again:
-                raise
+    with view(arguments) as seen:
+        for again in (True, True, True, False):
+            tree = (await scanner.run(None, seen)).tree
+            try:
+                size = await write_archive(tree, form, path)
+                break
+            except ChangedError:
+                if not again:
+                    raise
     if arguments.json:
         document = {"path": str(path), "bytes": size}
         print_json({**document, "files": len(tree.entries), "size": tree.size})
@@ -102,8 +103,9 @@ def _rules(arguments: argparse.Namespace, settings: Settings, *ours: Path) -> Ru
 async def prepare(arguments: argparse.Namespace) -> int:
     """Ensure an image and upload a bundle side by side, and print both."""
     spec = await asyncio.to_thread(load_spec, arguments.spec)
-    async with open_session(listener=progress(arguments)) as session:
-        ready = await session.prepare(spec, arguments.directory)
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            ready = await session.prepare(spec, arguments.directory)
     if arguments.json:
         print_json(
             {
@@ -120,8 +122,9 @@ async def prepare(arguments: argparse.Namespace) -> int:
 
 async def fetch(arguments: argparse.Namespace) -> int:
     """Put a bundle's files into a directory and print it."""
-    async with open_session(listener=progress(arguments)) as session:
-        path = await session.fetch_bundle(arguments.uri, arguments.destination)
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            path = await session.fetch_bundle(arguments.uri, arguments.destination)
     if arguments.json:
         print_json({"path": str(path)})
     else:
@@ -161,6 +164,8 @@ def _print_tree(tree: Tree, *, as_json: bool) -> None:
 
 def _print_excludes(*, as_json: bool) -> None:
     """List the built-in rules."""
+    from aweigh.cli.table import print_table
+
     if as_json:
         print_json(
             {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FLOWS", "add_flows"]
+__all__ = ["FLOWS", "flow_adders"]
 
 # What takes a command after `--`.
 FLOWS = frozenset({"run", "deploy", "serve", "render"})
@@ -17,30 +18,33 @@ _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _PORTS = 65_536
 
 
-def add_flows(
+def flow_adders(
     command: Callable[[str, str], argparse.ArgumentParser], spec_help: str
-) -> None:
-    """Add the commands.
+) -> dict[str, Callable[[], None]]:
+    """Return what adds each command, by its name.
 
     Args:
         command: Makes a command's parser, given its name and what it does.
         spec_help: What SPEC can be.
     """
-    _add_run(command("run", "run a command with image and code, to its end"), spec_help)
-    _add_deploy(
-        command("deploy", "keep a command running as a service, or update it"),
-        spec_help,
-    )
-    _add_serve(
-        command("serve", "serve what is edited, without losing a request"), spec_help
-    )
-    _add_render(
-        command("render", "print the manifests with which Kubernetes runs a command"),
-        spec_help,
-    )
-    _add_ps(command("ps", "list what aweigh runs on a target"))
-    _add_logs(command("logs", "print what something of ours wrote"))
-    _add_stop(command("stop", "stop and remove what aweigh runs on a target"))
+    flows = {
+        "run": ("run a command with image and code, to its end", _add_run),
+        "deploy": ("keep a command running as a service, or update it", _add_deploy),
+        "serve": ("serve what is edited, without losing a request", _add_serve),
+        "render": (
+            "print the manifests with which Kubernetes runs a command",
+            _add_render,
+        ),
+        "ps": ("list what aweigh runs on a target", _add_ps),
+        "logs": ("print what something of ours wrote", _add_logs),
+        "stop": ("stop and remove what aweigh runs on a target", _add_stop),
+    }
+
+    def add(name: str) -> None:
+        does, add_options = flows[name]
+        add_options(command(name, does), spec_help)
+
+    return {name: functools.partial(add, name) for name in flows}
 
 
 def _add_run(parser: argparse.ArgumentParser, spec_help: str) -> None:
@@ -151,12 +155,12 @@ def _add_serve(parser: argparse.ArgumentParser, spec_help: str) -> None:
     parser.set_defaults(command=_serve)
 
 
-def _add_ps(parser: argparse.ArgumentParser) -> None:
+def _add_ps(parser: argparse.ArgumentParser, _spec_help: str) -> None:
     _add_target(parser)
     parser.set_defaults(command=_ps)
 
 
-def _add_logs(parser: argparse.ArgumentParser) -> None:
+def _add_logs(parser: argparse.ArgumentParser, _spec_help: str) -> None:
     parser.add_argument("name", metavar="NAME", help="as `aweigh ps` lists it")
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on with what it writes"
@@ -165,7 +169,7 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_logs)
 
 
-def _add_stop(parser: argparse.ArgumentParser) -> None:
+def _add_stop(parser: argparse.ArgumentParser, _spec_help: str) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "names", nargs="*", default=[], metavar="NAME", help="as `aweigh ps` lists it"

@@ -51,20 +51,36 @@ def load_spec(text: str | None, *, again: bool = False) -> ImageSpec:
     if ":" in text:
         return _from_module(text, again=again)
     raise SpecError(
-        f"SPEC {text!r} is neither a file nor module:attribute",
-        hint="name a pyproject.toml, a Dockerfile, a script or module:attribute",
+        f"there is no file {text!r} here, and it is not module:attribute",
+        hint="name a pyproject.toml, a Dockerfile, a script or module:attribute; "
+        "without a name it is the nearest pyproject.toml",
     )
 
 
 def _nearest_project(start: Path) -> str:
     for folder in (start, *start.parents):
         project = folder / "pyproject.toml"
-        if project.is_file() and "[tool.aweigh.image" in project.read_text("utf-8"):
+        if project.is_file() and "[tool.aweigh.image" in _text(project):
             return str(project)
     raise SpecError(
         f"no pyproject.toml with [tool.aweigh.image] in {start} or above",
-        hint="write one, or name a SPEC: a Dockerfile, a script or module:attribute",
+        hint="write two lines into pyproject.toml: [tool.aweigh.image] and base = "
+        '"python:3.12-slim"; or name a SPEC: a Dockerfile, a script, module:attribute',
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise SpecError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="make it readable, or name another SPEC",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{path} is not UTF-8, as TOML has to be", hint="save it as UTF-8"
+        ) from error
 
 
 def _repository(stem: str) -> str:
@@ -90,6 +106,12 @@ def _from_module(text: str, *, again: bool) -> ImageSpec:
         raise SpecError(
             f"cannot load {text!r}: {error}",
             hint="write module:attribute, importable from the current directory",
+        ) from error
+    except Exception as error:
+        # Whatever a user's module raises is the user's to mend, not a bug of ours.
+        raise SpecError(
+            f"{module_name!r} cannot be imported: {type(error).__name__}: {error}",
+            hint=f"mend it; python -c 'import {module_name}' shows where",
         ) from error
     finally:
         sys.path.pop(0)

@@ -12,18 +12,28 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aweigh.cli.grammar import FLOWS, add_flows
+from aweigh.cli.grammar import FLOWS, flow_adders
 from aweigh.cli.output import print_error
+from aweigh.cli.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     Command = Callable[[argparse.Namespace], Awaitable[int]]
 
-__all__ = ["main"]
+__all__ = ["main", "whole_parser"]
 
 FAILED, USAGE, AUTHENTICATION, INTERRUPTED = 1, 2, 4, 130
 
+_CACHE_ACTIONS = (
+    ("dir", "print where it is"),
+    ("ls", "list what is remembered"),
+    ("size", "print its size in bytes"),
+    ("prune", "remove what has expired"),
+    ("clean", "remove everything"),
+)
+# What only looks has no events.
+_UNEVENTFUL = frozenset({"doctor", *(name for name, _ in _CACHE_ACTIONS)})
 _SPEC_HELP = (
     "what the image should be: a pyproject.toml with [tool.aweigh.image], a "
     "Dockerfile, a script with a PEP 723 block, or module:attribute "
@@ -34,16 +44,33 @@ _SPEC_HELP = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     own, program = _split(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
-    arguments = parser.parse_args(own)
+    parser = whole_parser(own[0] if own else "")
+    if not own:
+        parser.print_help(sys.stderr)
+        return USAGE
+    arguments, unknown = parser.parse_known_args(own)
     arguments.program = program
-    if own[:1] and own[0] in FLOWS and not program:
-        parser.error(f"what to run is missing: aweigh {own[0]} ... -- COMMAND")
+    _check(arguments, unknown)
     try:
         return asyncio.run(_run(arguments))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _check(arguments: argparse.Namespace, unknown: Sequence[str]) -> None:
+    """Refuse what a command does not know, and a flow with nothing to run."""
+    from_flow = arguments.called in FLOWS and not arguments.program
+    if unknown and not (from_flow and not unknown[0].startswith("-")):
+        from aweigh.cli.usage import refuse_unknown
+
+        refuse_unknown(arguments.parser, unknown)
+    if from_flow:
+        from aweigh.cli.usage import refuse
+
+        name = arguments.called
+        hint = f"write it after two dashes: aweigh {name} [SPEC] -- COMMAND"
+        refuse(arguments.parser, "what to run is missing", hint)
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -84,24 +111,38 @@ async def _run(arguments: argparse.Namespace) -> int:
         return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aweigh",
-        description="Make a task's image and code exist before it runs.",
-        epilog="Settings come from AWEIGH_* variables, [tool.aweigh] in the nearest "
-        "pyproject.toml, aweigh.toml, and the user's config.toml.",
-    )
+def whole_parser(called: str = "") -> argparse.ArgumentParser:
+    """Return the parser of every command; of one alone, if it is called so."""
+    parser = Parser(prog="aweigh", usage="%(prog)s COMMAND [OPTION...]")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_ensure(commands)
-    _add_bundle(commands)
-    _add_prepare(commands)
-    _add_fetch(commands)
-    _add_explain(commands)
-    add_flows(functools.partial(_command, commands), _SPEC_HELP)
-    _add_doctor(commands)
-    _add_cache(commands)
+    commands = parser.add_subparsers(
+        prog="aweigh",
+        required=True,
+        metavar="COMMAND",
+        dest="called",
+        help=argparse.SUPPRESS,
+    )
+    adders = _adders(commands)
+    for name in (called,) if called in adders else adders:
+        adders[name]()
     return parser
+
+
+def _adders(commands: Any) -> dict[str, Callable[[], None]]:
+    """Return what adds each command, in the order in which help lists them."""
+    before = {
+        "ensure": _add_ensure,
+        "bundle": _add_bundle,
+        "prepare": _add_prepare,
+        "fetch": _add_fetch,
+        "explain": _add_explain,
+    }
+    after = {"doctor": _add_doctor, "cache": _add_cache, "completion": _add_completion}
+    return {
+        **{name: functools.partial(add, commands) for name, add in before.items()},
+        **flow_adders(functools.partial(_command, commands), _SPEC_HELP),
+        **{name: functools.partial(add, commands) for name, add in after.items()},
+    }
 
 
 class _Version(argparse.Action):
@@ -115,13 +156,23 @@ class _Version(argparse.Action):
 
 
 def _command(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
-    )
+    parser = _plain_command(commands, name, help_text)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="no progress on stderr"
     )
+    if name not in _UNEVENTFUL:
+        parser.add_argument(
+            "--events", metavar="FILE", help="write each event to FILE: a JSON line"
+        )
+    return parser
+
+
+def _plain_command(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, description=f"{says[0].upper()}{says[1:]}."
+    )
+    parser.set_defaults(parser=parser)
     return parser
 
 
@@ -211,17 +262,19 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_cache(commands: Any) -> None:
-    parser = commands.add_parser("cache", help="look at or clean what is remembered")
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    for name, help_text in (
-        ("dir", "print where it is"),
-        ("ls", "list what is remembered"),
-        ("size", "print its size in bytes"),
-        ("prune", "remove what has expired"),
-        ("clean", "remove everything"),
-    ):
+    parser = _plain_command(commands, "cache", "look at or clean what is remembered")
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", help="dir, ls, size, prune or clean"
+    )
+    for name, help_text in _CACHE_ACTIONS:
         action = _command(actions, name, help_text)
         action.set_defaults(command=_cache, action=name)
+
+
+def _add_completion(commands: Any) -> None:
+    parser = _plain_command(commands, "completion", "print a script for your shell")
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(command=_completion)
 
 
 def _add_directory(parser: argparse.ArgumentParser) -> None:
@@ -274,3 +327,10 @@ async def _cache(arguments: argparse.Namespace) -> int:
     from aweigh.cli.cache import cache
 
     return await cache(arguments)
+
+
+async def _completion(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.completion import script
+
+    print(script(arguments.shell, whole_parser()), end="")
+    return 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from aweigh.bundle.bundle import Bundle
     from aweigh.errors import AweighError
     from aweigh.image.image import Image
@@ -14,11 +16,16 @@ if TYPE_CHECKING:
 __all__ = [
     "bundle_json",
     "image_json",
+    "painted",
     "print_error",
     "print_json",
+    "print_problem",
     "readable_size",
     "readable_time",
 ]
+
+Colour = Literal["red", "green", "cyan"]
+_COLOURS: Final = {"red": 31, "green": 32, "cyan": 36}
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -27,9 +34,37 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_error(error: AweighError) -> None:
-    """Print what happened and what to do next."""
-    print(f"error: {error}", file=sys.stderr)
-    print(f"  hint: {error.hint}", file=sys.stderr)
+    """Print what happened and what to do next; in GitHub Actions, on the run's page."""
+    from aweigh.settings import environment
+
+    print_problem(str(error), error.hint)
+    if environment().get("GITHUB_ACTIONS") == "true":
+        from aweigh.cli.github import annotate
+
+        annotate(error)
+
+
+def print_problem(message: str, hint: str) -> None:
+    """Print a message and its hint on stderr."""
+    print(f"{painted('error:', 'red', sys.stderr)} {message}", file=sys.stderr)
+    print(f"  {painted('hint:', 'cyan', sys.stderr)} {hint}", file=sys.stderr)
+
+
+def painted(text: str, colour: Colour, stream: TextIO) -> str:
+    """Colour a text where the stream shows colours.
+
+    ``NO_COLOR`` beats ``FORCE_COLOR`` beats what the stream is. Only the colours that
+    every terminal lets its owner choose are used: they suit dark and light.
+    """
+    from aweigh.settings import environment
+
+    ours = environment()
+    if ours.get("NO_COLOR"):
+        return text
+    shown = stream.isatty() and ours.get("TERM") != "dumb"
+    if not (shown or ours.get("FORCE_COLOR")):
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
 def image_json(image: Image) -> dict[str, Any]:

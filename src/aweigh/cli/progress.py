@@ -33,31 +33,55 @@ def print_event(event: Event, /) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per event
-    """Describe an event in one line; empty when it is not worth one."""
+def line(event: Event) -> str:
+    """Describe an event in one line; empty when it is not worth one.
+
+    An answer from memory is told first: the modules of the other events stay unread.
+    """
+    return (
+        _of_anything(event)
+        or _of_image(event)
+        or _of_bundle(event)
+        or _of_build(event)
+        or _of_flow(event)
+        or _of_dev_loop(event)
+    )
+
+
+def _of_anything(event: Event) -> str:
+    """Describe what can happen to any work."""
+    match event:
+        case events.Waited():
+            waited = readable_time(event.seconds)
+            return f"wait    {event.purpose} by {event.holder} [{waited}]"
+        case events.Retried():
+            delay = readable_time(event.delay)
+            return f"retry   {event.what} in {delay}: {event.reason}"
+        case events.Warned():
+            return f"warning {event.message}; {event.hint}"
+        case _:
+            return ""
+
+
+def _of_image(event: Event) -> str:
+    """Describe what a call for an image found out."""
     match event:
         case events.Checked():
             why = f" ({event.reason})" if event.reason else ""
             took = readable_time(event.seconds)
             return f"image   {event.checker}: {event.verdict}{why} [{took}]"
-        case events.BuildStarted():
-            return f"image   building {event.reference} for {event.platform}"
-        case events.BuildStepFinished():
-            done = "cached" if event.cached else readable_time(event.seconds)
-            return f"build   {_short(event.step)} [{done}]"
-        case events.BuildLogged():
-            return f"build   | {event.line}"
-        case events.BuildFinished():
-            return f"image   built [{readable_time(event.seconds)}]"
-        case events.BlobPushed():
-            size = f", {readable_size(event.size)}" if event.size else ""
-            done = "reused" if event.reused else "pushed"
-            return f"push    {event.layer} {done}{size}"
         case events.ImagePushed():
             took = readable_time(event.seconds)
             return f"image   pushed {event.reference} [{took}]"
         case events.ImageEnsured():
             return f"image   ready: {event.origin} [{readable_time(event.seconds)}]"
+        case _:
+            return ""
+
+
+def _of_bundle(event: Event) -> str:
+    """Describe what becomes of a directory."""
+    match event:
         case events.TreeScanned():
             size, took = readable_size(event.size), readable_time(event.seconds)
             return f"bundle  {event.files} entries, {size}, {event.read} read [{took}]"
@@ -71,6 +95,33 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
             )
             took = readable_time(event.seconds)
             return f"bundle  ready: {event.origin}{sent} [{took}]"
+        case _:
+            return ""
+
+
+def _of_build(event: Event) -> str:
+    """Describe what a build does."""
+    match event:
+        case events.BuildStarted():
+            return f"image   building {event.reference} for {event.platform}"
+        case events.BuildStepFinished():
+            done = "cached" if event.cached else readable_time(event.seconds)
+            return f"build   {_short(event.step)} [{done}]"
+        case events.BuildLogged():
+            return f"build   | {event.line}"
+        case events.BuildFinished():
+            return f"image   built [{readable_time(event.seconds)}]"
+        case events.BlobPushed():
+            size = f", {readable_size(event.size)}" if event.size else ""
+            done = "reused" if event.reused else "pushed"
+            return f"push    {event.layer} {done}{size}"
+        case _:
+            return ""
+
+
+def _of_flow(event: Event) -> str:
+    """Describe what becomes of tasks and services."""
+    match event:
         case events.CodeDelivered():
             return f"code    ready: {event.origin} [{readable_time(event.seconds)}]"
         case events.ImagePulled():
@@ -84,6 +135,13 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
             where = f" at {event.url}" if event.url else ""
             took = readable_time(event.seconds)
             return f"deploy  {event.name} is well on {event.target}{where} [{took}]"
+        case _:
+            return ""
+
+
+def _of_dev_loop(event: Event) -> str:
+    """Describe the versions of a dev loop."""
+    match event:
         case events.ServeSwitched():
             took = readable_time(event.seconds)
             return f"serve   version {event.version} answers at {event.url} [{took}]"
@@ -97,14 +155,6 @@ def line(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a case per even
                 f"serve   version {event.version} ended with exit code "
                 f"{event.exit_code}; the next edit starts it again"
             )
-        case events.Waited():
-            waited = readable_time(event.seconds)
-            return f"wait    {event.purpose} by {event.holder} [{waited}]"
-        case events.Retried():
-            delay = readable_time(event.delay)
-            return f"retry   {event.what} in {delay}: {event.reason}"
-        case events.Warned():
-            return f"warning {event.message}; {event.hint}"
         case _:
             return ""
 

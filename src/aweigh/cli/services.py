@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from aweigh.cli.load import load_spec
 from aweigh.cli.output import print_json, readable_time
 from aweigh.cli.program import BROKEN_PIPE, Output
-from aweigh.cli.progress import progress
 from aweigh.cli.table import print_table
 from aweigh.cli.view import view
 from aweigh.cli.work import Around
@@ -62,9 +61,10 @@ async def deploy(arguments: argparse.Namespace) -> int:
 
 async def ps(arguments: argparse.Namespace) -> int:
     """List what of ours a target holds."""
-    async with open_session(listener=progress(arguments)) as session:
-        target = service_target(await session.target(arguments.target))
-        found = await target.running()
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            target = service_target(await session.target(arguments.target))
+            found = await target.running()
     if arguments.json:
         print_json({"running": [_running_json(one) for one in found]})
     else:
@@ -76,12 +76,13 @@ async def logs(arguments: argparse.Namespace) -> int:
     """Print what something of ours wrote; follow it if it is wished."""
     output = Output(only_stderr=False, begin=lambda: None)
     try:
-        async with open_session(listener=progress(arguments)) as session:
-            target = service_target(await session.target(arguments.target))
-            written = target.logs(arguments.name, follow=arguments.follow)
-            async with aclosing(written) as lines:
-                async for line in lines:
-                    output(line)
+        with view(arguments) as seen:
+            async with open_session(listener=seen) as session:
+                target = service_target(await session.target(arguments.target))
+                written = target.logs(arguments.name, follow=arguments.follow)
+                async with aclosing(written) as lines:
+                    async for line in lines:
+                        output(line)
     except asyncio.CancelledError:
         if output.is_broken:
             return BROKEN_PIPE
@@ -93,15 +94,16 @@ async def logs(arguments: argparse.Namespace) -> int:
 
 async def stop(arguments: argparse.Namespace) -> int:
     """Stop what is named, or everything, and print what was stopped."""
-    async with open_session(listener=progress(arguments)) as session:
-        target = service_target(await session.target(arguments.target))
-        if arguments.all:
-            stopped = list(await target.remove_all())
-        else:
-            stopped = []
-            for name in arguments.names:
-                await target.remove(name)
-                stopped.append(name)
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            target = service_target(await session.target(arguments.target))
+            if arguments.all:
+                stopped = list(await target.remove_all())
+            else:
+                stopped = []
+                for name in arguments.names:
+                    await target.remove(name)
+                    stopped.append(name)
     if arguments.json:
         print_json({"stopped": stopped})
     else:

@@ -67,11 +67,45 @@ class Stages:
         every = (self.image, self.bundle, self.code, self.start)
         return [stage for stage in every if stage.text]
 
-    def take(self, event: Event) -> bool:  # noqa: C901, PLR0912 - a case each
+    def take(self, event: Event) -> bool:
         """Take note of an event; False for one that is no part of a stage."""
+        return (
+            self._take_image(event)
+            or self._take_bundle(event)
+            or self._take_build(event)
+            or self._take_start(event)
+        )
+
+    def _take_image(self, event: Event) -> bool:
         match event:
             case events.Checked(checker=checker, verdict=verdict):
                 self._at(self.image, f"{checker}: {verdict}")
+            case events.ImageEnsured(origin=origin, seconds=seconds):
+                moved = f", {self._pushing}" if str(self._pushing) else ""
+                self._finish(self.image, f"{origin}{moved}", seconds)
+                self._pushing = _Moved()
+            case events.ImagePushed():
+                pass
+            case _:
+                return False
+        return True
+
+    def _take_bundle(self, event: Event) -> bool:
+        match event:
+            case events.TreeScanned(files=files, size=size):
+                self._at(self.bundle, f"{files} entries, {readable_size(size)}")
+            case events.UploadProgressed(done=done, total=total):
+                sent = f"{readable_size(done)} of {readable_size(total)}"
+                self._at(self.bundle, f"uploading {sent}")
+            case events.BundleUploaded(origin=origin, uploaded_bytes=sent):
+                moved = f", {readable_size(sent)} sent" if sent else ""
+                self._finish(self.bundle, f"{origin}{moved}", event.seconds)
+            case _:
+                return False
+        return True
+
+    def _take_build(self, event: Event) -> bool:
+        match event:
             case events.BuildStarted(platform=platform):
                 self._at(self.image, f"building for {platform}")
             case events.BuildStepStarted(step=step) | events.BuildLogged(step=step):
@@ -85,18 +119,14 @@ class Stages:
                 self._pushing.reused += reused
                 self._pushing.pushed += not reused
                 self._at(self._pusher(), str(self._pushing))
-            case events.ImageEnsured(origin=origin, seconds=seconds):
-                moved = f", {self._pushing}" if str(self._pushing) else ""
-                self._finish(self.image, f"{origin}{moved}", seconds)
-                self._pushing = _Moved()
-            case events.TreeScanned(files=files, size=size):
-                self._at(self.bundle, f"{files} entries, {readable_size(size)}")
-            case events.UploadProgressed(done=done, total=total):
-                sent = f"{readable_size(done)} of {readable_size(total)}"
-                self._at(self.bundle, f"uploading {sent}")
-            case events.BundleUploaded(origin=origin, uploaded_bytes=sent):
-                moved = f", {readable_size(sent)} sent" if sent else ""
-                self._finish(self.bundle, f"{origin}{moved}", event.seconds)
+            case events.BuildStepFinished() | events.BuildFinished():
+                pass
+            case _:
+                return False
+        return True
+
+    def _take_start(self, event: Event) -> bool:
+        match event:
             case events.CodeDelivered(origin=origin, seconds=seconds):
                 self._finish(self.code, origin, seconds)
             case events.PullProgressed(layer=layer, done=done, total=total):
@@ -106,10 +136,6 @@ class Stages:
                 self._at(self.start, f"pulled [{readable_time(seconds)}]")
             case events.TaskStarted(target=target):
                 self._at(self.start, f"starting on {target}")
-            case events.BuildStepFinished() | events.BuildFinished():
-                pass
-            case events.ImagePushed():
-                pass
             case _:
                 return False
         return True

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from aweigh.bundle.forms import layer_members
+from aweigh.bundle.members import layer_members
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import UndecidedError
-from aweigh.events import CodeDelivered
+from aweigh.events.flow import CodeDelivered
 from aweigh.image.checker import Present
 from aweigh.image.code import CodeLayer, code_reference
 from aweigh.image.recall import PersistentCacheChecker, image_key

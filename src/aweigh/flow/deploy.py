@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aweigh.errors import ImageGoneError, SpecError, TargetError
-from aweigh.events import ServiceDeployed
+from aweigh.events.flow import ServiceDeployed
 from aweigh.flow.target import Deployment, DevTarget, ServiceTarget
 from aweigh.flow.work import service_name
 

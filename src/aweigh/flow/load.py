@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from aweigh.concurrency.both import both
+from aweigh.concurrency.together import both
 from aweigh.errors import ChangedError, ImageGoneError, TargetError
 from aweigh.events import Warned
 from aweigh.flow.target import Target

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aweigh.concurrency.both import both
+from aweigh.concurrency.together import both
 from aweigh.memory import DeferredMemory
 
 if TYPE_CHECKING:

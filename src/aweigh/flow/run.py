@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aweigh.errors import ImageGoneError, TargetError
-from aweigh.events import TaskFinished, TaskStarted
+from aweigh.events.flow import TaskFinished, TaskStarted
 from aweigh.flow.work import task_name
 
 if TYPE_CHECKING:

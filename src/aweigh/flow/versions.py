@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aweigh.concurrency.settled import settled
+from aweigh.concurrency.together import leaves
 from aweigh.errors import AweighError, DeployError, ImageGoneError, TargetError
-from aweigh.events import ServeEnded, ServeKept, ServeSwitched, Warned
+from aweigh.events import Warned
+from aweigh.events.flow import ServeEnded, ServeKept, ServeSwitched
 from aweigh.flow.health import ended, wait_until_healthy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from typing import TypeAlias
 
     from aweigh.events import Listener
@@ -147,7 +149,7 @@ class Versions:
             except* AweighError as failures:
                 await self._give_up()
                 self._number += 1
-                for failure in _leaves(failures):
+                for failure in leaves(failures):
                     self._keep(failure, self._number, began)
             else:
                 await self._replace(task, began, group)
@@ -199,18 +201,7 @@ class Versions:
             raise DeployError(
                 str(error), hint=error.hint, target=error.target, log=log
             ) from error
-        try:
-            await wait_until_healthy(
-                instance,
-                self._how.health_path,
-                within=self._how.health_timeout,
-                target=self._target.name,
-                log=log,
-            )
-        except BaseException:
-            # It never answered anybody: nothing is lost by not asking it to end.
-            await settled(instance.stop(grace=0.0))
-            raise
+        await self._judge(instance, log)
         old = self._current
         upstream = self._forwarder.switch(instance.address)
         self._current = _Version(number, task.image, instance, upstream, log)
@@ -223,6 +214,21 @@ class Versions:
                 version=number, image=task.image, url=self._url, seconds=seconds
             )
         )
+
+    async def _judge(self, instance: Instance, log: Sequence[str]) -> None:
+        """Wait until it is well; what is not, is stopped."""
+        try:
+            await wait_until_healthy(
+                instance,
+                self._how.health_path,
+                within=self._how.health_timeout,
+                target=self._target.name,
+                log=log,
+            )
+        except BaseException:
+            # It never answered anybody: nothing is lost by not asking it to end.
+            await settled(instance.stop(grace=0.0))
+            raise
 
     async def _begun(self, task: Task, number: int, on_log: OnLog) -> Instance:
         port = self._how.inner_port
@@ -282,11 +288,3 @@ def _listening_on(port: int) -> dict[str, str]:
     """Tell servers to listen on all addresses of their container, and where."""
     everywhere = dict.fromkeys(_HOSTS, "0.0.0.0")  # noqa: S104
     return everywhere | dict.fromkeys(_PORTS, str(port))
-
-
-def _leaves(failures: BaseExceptionGroup[AweighError]) -> list[AweighError]:
-    """Return the errors of a group, whatever groups they are in."""
-    found: list[AweighError] = []
-    for each in failures.exceptions:
-        found += [each] if isinstance(each, AweighError) else _leaves(each)
-    return found

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from aweigh.events import Checked
+from aweigh.events.image import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aweigh.concurrency.both import every
+from aweigh.concurrency.together import every
 from aweigh.errors import ImageGoneError, InvalidManifestError
 from aweigh.image.append import runnable
 from aweigh.memory import Record, Table, record_key

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from aweigh.concurrency.both import every
+from aweigh.concurrency.together import every
 from aweigh.errors import ImageGoneError, RegistryError
 from aweigh.image.append import append, code_index
 from aweigh.image.code import Appended

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import UndecidedError
-from aweigh.events import Checked, ImageEnsured, Warned
+from aweigh.events import Warned
+from aweigh.events.image import Checked, ImageEnsured
 from aweigh.image.checker import Absent, FirstDecisive, Present, Unknown
 from aweigh.image.image import Image
-from aweigh.image.make import Beneath, make_image
+from aweigh.image.job import Beneath
 from aweigh.image.recall import PersistentCacheChecker, image_key
 from aweigh.image.snapshot import names_files, pure_snapshot, take_snapshot
 from aweigh.memory import Table
@@ -239,7 +240,7 @@ class ImageEnsurer:
     async def _build(self, job: Job, memory: Memory) -> Image:
         tools = await self._toolbox.tools(job.location)
         beneath = await self._beneath(job, tools, memory)
-        digest, platforms = await make_image(job, tools, self._listener, beneath)
+        digest, platforms = await tools.make(job, self._listener, beneath)
         image = Image(
             reference=job.reference,
             digest=digest,
@@ -260,7 +261,7 @@ class ImageEnsurer:
         prefix = tools.cut(job.spec)
         if prefix is None:
             return None
-        part = job.part(prefix)
+        part = tools.part(job, prefix)
         image = await self._ensure(part, memory)
         pinned = image.reference.with_digest(image.digest)
         if image.origin == "recalled" and not await tools.manifests.head_manifest(

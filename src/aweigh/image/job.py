@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aweigh.errors import SpecError
-from aweigh.image.build import BuildRequest
 from aweigh.image.recall import image_key
-from aweigh.image.segments import take_part
 from aweigh.oci import Platform, Reference
 from aweigh.oci.layout import LAYOUT_HOST
 
@@ -22,11 +20,20 @@ if TYPE_CHECKING:
     from aweigh.image.spec import ImageSpec
     from aweigh.settings import Settings
 
-__all__ = ["Destination", "Job"]
+__all__ = ["Beneath", "Destination", "Job"]
 
-BASE_NAME_LABEL = "org.opencontainers.image.base.name"
-BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
-SPEC_LABEL = "aweigh.spec-digest"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beneath:
+    """The image of a prefix, which exists.
+
+    Attributes:
+        image: The image, pinned by digest.
+        prefix: The steps it holds.
+    """
+
+    image: Reference
+    prefix: Prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,50 +191,6 @@ class Job:
         wanted = " ".join(sorted(map(str, self.platforms)))
         flags = f"{self.rebuild:d}{self.upgrade:d}"
         return f"{image_key(self.scope, self.reference)} {wanted} {flags}"
-
-    def part(self, prefix: Prefix) -> Job:
-        """Ask for the image of some first steps, in the same repository."""
-        spec, snapshot = take_part(self.spec, self.snapshot, prefix.steps)
-        return replace(
-            self,
-            spec=spec,
-            snapshot=snapshot,
-            reference=self.reference.with_tag(snapshot.tag),
-            whole=self.whole or self,
-        )
-
-    def request(
-        self,
-        platform: Platform,
-        base: Reference | None,
-        prefix: Prefix | None = None,
-    ) -> BuildRequest:
-        """Ask a builder for one platform; each gets a tag of its own.
-
-        Args:
-            platform: The platform.
-            base: The user's base; or the image of a prefix, whose labels tell which
-                base that is.
-            prefix: Which steps the base holds already.
-        """
-        labels = {SPEC_LABEL: str(self.snapshot.digest)}
-        if base is not None:
-            labels[BASE_NAME_LABEL] = str(self.snapshot.base)
-            if base.digest is not None and prefix is None:
-                labels[BASE_DIGEST_LABEL] = str(base.digest)
-        push = self.location != "engine"
-        suffix = f"-{platform}".replace("/", "-") if push else ""
-        return BuildRequest(
-            spec=self.spec,
-            snapshot=self.snapshot,
-            reference=self.reference.with_tag(f"{self.reference.tag}{suffix}"),
-            platform=platform,
-            base=base,
-            labels=labels,
-            refresh=self.upgrade,
-            push=push,
-            prefix=prefix,
-        )
 
 
 def _in_layout(spec: ImageSpec) -> Reference:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from aweigh.errors import RegistryError
-from aweigh.events import ImagePushed, Warned
+from aweigh.events import Warned
+from aweigh.events.image import ImagePushed
 from aweigh.image.attach import attach_contents
 from aweigh.image.publish import platform_entries, publish_entries
+from aweigh.image.request import build_request, part_of
 from aweigh.oci import Index
 
 if TYPE_CHECKING:
@@ -21,30 +23,17 @@ if TYPE_CHECKING:
     from aweigh.image.build import Builder, Built
     from aweigh.image.checker import Checker
     from aweigh.image.image import Location
-    from aweigh.image.job import Job
+    from aweigh.image.job import Beneath, Job
     from aweigh.image.registry import Manifests
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Descriptor, Digest, Platform, Reference
 
-__all__ = ["Beneath", "ImageTools", "ToolBox", "make_image", "uncut"]
+__all__ = ["ImageTools", "ToolBox", "uncut"]
 
 
 def uncut(_spec: ImageSpec, /) -> None:
     """Build every spec in one go."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beneath:
-    """The image of a prefix, which exists.
-
-    Attributes:
-        image: The image, pinned by digest.
-        prefix: The steps it holds.
-    """
-
-    image: Reference
-    prefix: Prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +46,49 @@ class ImageTools:
         referrers: Where the list of what is in an image is attached to it; None when
             its holder keeps no such things.
         cut: Says which steps of a spec are to be an image of their own, below the rest.
+        part: Asks for that image.
     """
 
     builder: Builder
     manifests: Manifests
     referrers: Referrers | None = None
     cut: Callable[[ImageSpec], Prefix | None] = uncut
+    part = staticmethod(part_of)
+
+    async def make(
+        self, job: Job, listener: Listener, beneath: Beneath | None = None
+    ) -> tuple[Digest, frozenset[Platform]]:
+        """Build the missing platforms of an image, and publish them with the others.
+
+        Cancelling stops the build; what was pushed by then has no tag that anybody
+        reads.
+
+        Args:
+            job: What is wanted.
+            listener: Hears of the push.
+            beneath: The image to build on; None starts from the base of the spec.
+
+        Returns:
+            The digest of the image, and all platforms that it has now.
+
+        Raises:
+            EngineError: The build or the push failed.
+            RegistryError: The registry refused.
+            ChangedError: A file changed while the builder read it.
+        """
+        prefix = None if beneath is None else beneath.prefix
+        if beneath is None:
+            base = await _pin(job, self.manifests, listener)
+        else:
+            base = beneath.image
+        built: dict[Platform, Built] = {}
+        for platform in sorted(await _missing(job, self.manifests)):
+            request = build_request(job, platform, base, prefix)
+            built[platform] = await self.builder.build(request)
+        if job.location == "engine":
+            ((platform, one),) = built.items()
+            return one.digest, frozenset({platform})
+        return await _publish(job, self, built, listener)
 
 
 class ToolBox(Protocol):
@@ -79,42 +105,6 @@ class ToolBox(Protocol):
     async def tools(self, location: Location, /) -> ImageTools:
         """Return what a build for this holder needs."""
         ...
-
-
-async def make_image(
-    job: Job, tools: ImageTools, listener: Listener, beneath: Beneath | None = None
-) -> tuple[Digest, frozenset[Platform]]:
-    """Build the missing platforms of an image, and publish them with the others.
-
-    Cancelling stops the build; what was pushed by then has no tag that anybody reads.
-
-    Args:
-        job: What is wanted.
-        tools: What builds it.
-        listener: Hears of the push.
-        beneath: The image to build on; None starts from the base of the spec.
-
-    Returns:
-        The digest of the image, and all platforms that it has now.
-
-    Raises:
-        EngineError: The build or the push failed.
-        RegistryError: The registry refused.
-        ChangedError: A file changed while the builder read it.
-    """
-    prefix = None if beneath is None else beneath.prefix
-    if beneath is None:
-        base = await _pin(job, tools.manifests, listener)
-    else:
-        base = beneath.image
-    built: dict[Platform, Built] = {}
-    for platform in sorted(await _missing(job, tools.manifests)):
-        request = job.request(platform, base, prefix)
-        built[platform] = await tools.builder.build(request)
-    if job.location == "engine":
-        ((platform, one),) = built.items()
-        return one.digest, frozenset({platform})
-    return await _publish(job, tools, built, listener)
 
 
 async def _publish(

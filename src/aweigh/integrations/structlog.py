@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from aweigh.events import BuildLogged, Warned
+from aweigh.events import Warned
+from aweigh.events.build import BuildLogged
 
 if TYPE_CHECKING:
     from aweigh.events import Event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform as _host
+import os
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -84,7 +84,7 @@ class Platform:
         Images are Linux images on every host we support: on macOS the engine
         runs them in a Linux virtual machine of the same architecture.
         """
-        return cls.of("linux", _host.machine())
+        return cls.of("linux", os.uname().machine)
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))

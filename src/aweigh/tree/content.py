@@ -17,7 +17,7 @@ from aweigh.tree.rows import SYMLINK, Rows, kind_of
 from aweigh.tree.signature import DIGEST, FIELDS, ROW, Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from aweigh.tree.digests import Numbers
     from aweigh.tree.kept import Kept
@@ -150,17 +150,18 @@ class Contents:
         """How many files were read."""
         return self._reader.read
 
-    def gather(self) -> None:
-        """Recall or read everything; what vanished meanwhile is dropped.
+    def gather(self) -> Generator[None, None, None]:
+        """Recall or read everything, one directory after the other.
 
-        Files that cannot be read join `Walk.unreadable`; after ten it gives up.
+        What vanished meanwhile is dropped. Files that cannot be read join
+        `Walk.unreadable`; after ten it gives up.
 
         Raises:
             ChangedError: A file kept changing while it was read.
         """
         with self._reader:
             self._begin_large()
-            self._gather()
+            yield from self._gather()
 
     def _begin_large(self) -> None:
         for folder in self._found.folders:
@@ -179,7 +180,7 @@ class Contents:
             if seen[1] >= LARGE and known.get(name, (b"",))[0] != row:
                 self._reader.begin(facts.path + name, seen)
 
-    def _gather(self) -> None:
+    def _gather(self) -> Iterator[None]:
         for folder in self._found.folders:
             path, parts = folder.path, folder.parts
             sections: list[Section] = []
@@ -194,6 +195,7 @@ class Contents:
                 self._sealer.add(section)
                 sections.append(section)
             self.of[path] = Content(path, folder.folders, sections, targets)
+            yield
             if len(self._found.unreadable) >= _ENOUGH:
                 return
 

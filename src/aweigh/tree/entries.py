@@ -4,18 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Final, overload
 
 from aweigh.tree.collisions import colliding
 from aweigh.tree.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aweigh.tree.content import Content
     from aweigh.tree.entry import Entry
 
-__all__ = ["Entries"]
+__all__ = ["Entries", "early_rows"]
+
+_END: Final = object()
+
+
+def early_rows(of: dict[str, Content], gathering: Iterator[None]) -> Iterator[Rows]:
+    """Go through the entries of a tree while its directories are being read.
+
+    Args:
+        of: The directories that were read.
+        gathering: Reads the next one, in the order of their paths.
+
+    They are those of `Entries.rows`, but for empty directories.
+    """
+
+    def listing(path: str) -> Iterator[Rows | str]:
+        while path not in of:
+            if next(gathering, _END) is _END:
+                return
+        content = of[path]
+        children = {os.fsencode(f"{name}/"): name for name in content.folders}
+        breaks = sorted(children)
+        for item in content.rows(breaks):
+            yield f"{path}{children[breaks[item]]}/" if isinstance(item, int) else item
+
+    return _unrolled(listing)
+
+
+def _unrolled(listing: Callable[[str], Iterator[Rows | str]]) -> Iterator[Rows]:
+    """Go through directories in directories; a deep tree needs no deep stack."""
+    stack = [listing("")]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, str):
+                stack.append(listing(item))
+                break
+            yield item
+        else:
+            stack.pop()
 
 
 class Entries(Sequence["Entry"]):
@@ -84,16 +122,7 @@ class Entries(Sequence["Entry"]):
 
     def rows(self) -> Iterator[Rows]:
         """All of them as columns, some of one directory at a time."""
-        # A deep tree needs no deep stack.
-        stack = [self._listing("")]
-        while stack:
-            for item in stack[-1]:
-                if isinstance(item, str):
-                    stack.append(self._listing(item))
-                    break
-                yield item
-            else:
-                stack.pop()
+        return _unrolled(self._listing)
 
     def _made(self) -> Iterator[Entry]:
         for rows in self.rows():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from aweigh.tree.digests import Numbers
 
-__all__ = ["Kept", "read_whole"]
+__all__ = ["Held", "Kept", "read_whole"]
 
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 # `numbers` in C; an inode that needs the sign makes a difference, and a difference
@@ -20,6 +20,9 @@ _NUMBERS: Final = attrgetter(
 
 # What a file takes besides its content: path, numbers and their place in a table.
 _EACH: Final = 600
+
+Held: TypeAlias = "tuple[bytes, Numbers]"
+"""A content, and what was seen of its file around the reading."""
 
 
 def read_whole(path: bytes, seen: Numbers) -> bytes | None:
@@ -56,7 +59,10 @@ class Kept:
         """
         self._root = os.fsencode(root)
         self._room = room
-        self._contents: dict[bytes, tuple[bytes, Numbers]] = {}
+        self._contents: dict[bytes, Held] = {}
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._contents
 
     def keep(self, path: bytes, content: bytes, seen: Numbers) -> None:
         """Keep the content of a file that was ``seen`` around the reading."""
@@ -72,12 +78,19 @@ class Kept:
         that is being packed: what is kept would still be what was digested, but other
         files might be newer.
         """
-        found = self._contents.pop(path, None)
+        found = self.release(path)
         if found is None:
             return None
         content, seen = found
+        return content if self.stands(path, seen) else None
+
+    def release(self, path: bytes) -> Held | None:
+        """Give away what a file held, without a look at it, and keep it no longer."""
+        return self._contents.pop(path, None)
+
+    def stands(self, path: bytes, seen: Numbers) -> bool:
+        """Look whether a file is as it was seen."""
         try:
-            now = _NUMBERS(os.lstat(self._root + b"/" + path))
+            return bool(_NUMBERS(os.lstat(self._root + b"/" + path)) == seen)
         except OSError:
-            return None
-        return content if now == seen else None
+            return False

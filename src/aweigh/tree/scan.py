@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import stat
 from array import array
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aweigh.errors import TreeError
 from aweigh.tree.clock import settled_before
 from aweigh.tree.content import Contents
-from aweigh.tree.entries import Entries
+from aweigh.tree.entries import Entries, early_rows
 from aweigh.tree.entry import Entry, Kind, Skipped
 from aweigh.tree.kept import Kept
 from aweigh.tree.names import parted
@@ -22,9 +23,10 @@ from aweigh.tree.signature import FIELDS, Section
 from aweigh.tree.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aweigh.tree.look import Folder, Walk
+    from aweigh.tree.rows import Rows
     from aweigh.tree.rules import Rules
 
 __all__ = ["Entries", "Entry", "Kind", "Skipped", "Tree", "scan"]
@@ -90,6 +92,7 @@ def scan(
     remembered: Sequence[Piece] = (),
     keep: int = 0,
     piece: int = PIECE,
+    ahead: Callable[[Iterator[Rows], Kept], None] | None = None,
 ) -> Tree:
     """List a directory and digest its files, reading only what may have changed.
 
@@ -107,6 +110,9 @@ def scan(
             else is ignored.
         keep: Bytes of what is read that may stay in memory, in `Tree.kept`.
         piece: Bytes of a piece of the signature.
+        ahead: Is given the entries while they are read, and what is kept of them. They
+            are about those of the tree, and nothing is said of them yet; it need not
+            take all.
 
     Raises:
         TreeError: The root is no directory, or ``/``; files or directories cannot be
@@ -124,7 +130,11 @@ def scan(
     kept = Kept(top, max(0, keep - found.drafts.size))
     sealer = Sealer(memory, device=device, follow=follow, limit=piece)
     contents = Contents(found, settled=settled, kept=kept, sealer=sealer)
-    contents.gather()
+    with closing(contents.gather()) as gathering:
+        if ahead is not None:
+            ahead(early_rows(contents.of, gathering), kept)
+        for _ in gathering:
+            pass
     _refuse_unreadable(top, found.unreadable)
     _refuse_escaping(top, contents.escaping)
     sections = [each for content in contents.of.values() for each in content.sections]
@@ -149,8 +159,9 @@ def _open(root: Path) -> tuple[str, int]:
         top = root.resolve(strict=True)
         status = top.stat()
     except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise TreeError(
-            f"cannot look at {str(root)!r}: {error}",
+            f"cannot look at {str(root)!r}: {why}",
             hint="give the directory that holds your code",
         ) from error
     if not stat.S_ISDIR(status.st_mode):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import posixpath
 import tarfile
 import tomllib
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-from aweigh.backends.assembler.bases.probe import unpacked
-from aweigh.backends.assembler.layers.environment import LOCK_PATH
+from aweigh.backends.assembler.layers.environment import lock_in
 from aweigh.errors import DamagedError
 from aweigh.image.lock import normalised
 
@@ -93,14 +90,7 @@ def _is_it(package: Mapping[str, Any], wheel: LockedWheel) -> bool:
 
 def _find(content: bytes) -> str | None:
     try:
-        plain = b"".join(unpacked(iter([content]), limit=_PLAIN_LIMIT))
-        with tarfile.open(fileobj=BytesIO(plain)) as archive:
-            for entry in archive:
-                path = posixpath.normpath(entry.name.lstrip("/"))
-                file = archive.extractfile(entry) if entry.isreg() else None
-                if path == LOCK_PATH and file is not None:
-                    return file.read().decode()
+        return lock_in(content, limit=_PLAIN_LIMIT)
     except (DamagedError, tarfile.TarError):
         # Far more than its compressed size: no layer that holds little but a lock.
         return None
-    return None

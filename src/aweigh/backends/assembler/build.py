@@ -21,8 +21,10 @@ from aweigh.backends.assembler.planning import Planner
 from aweigh.backends.assembler.uvenv import uv_environment
 from aweigh.backends.assembler.wheels.keep import Keep
 from aweigh.backends.assembler.wheels.wheelhouse import Wheelhouse
+from aweigh.concurrency.together import leaves
 from aweigh.errors import AweighError, SpecError
-from aweigh.events import BuildFinished, BuildStarted, silent
+from aweigh.events import silent
+from aweigh.events.build import BuildFinished, BuildStarted
 from aweigh.image.build import Built
 from aweigh.image.pack import choose_codec
 from aweigh.image.scratch import scratch
@@ -245,16 +247,6 @@ def _plain(layer: Descriptor) -> Descriptor:
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the failure that the caller can do something about, else the first."""
-    leaves = list(_leaves(group))
-    ours = (one for one in leaves if isinstance(one, AweighError))
-    return next(ours, leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for one in group.exceptions:
-        if isinstance(one, BaseExceptionGroup):
-            found += _leaves(one)
-        else:
-            found.append(one)
-    return found
+    failures = leaves(group)
+    ours = (one for one in failures if isinstance(one, AweighError))
+    return next(ours, failures[0])

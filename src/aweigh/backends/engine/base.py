@@ -18,7 +18,8 @@ from aweigh.errors import (
     AuthenticationError,
     BuildError,
 )
-from aweigh.events import BuildStepFinished, BuildStepStarted, Warned
+from aweigh.events import Warned
+from aweigh.events.build import BuildStepFinished, BuildStepStarted
 from aweigh.memory import record_key
 from aweigh.oci import Reference
 

@@ -11,7 +11,8 @@ from aweigh.backends.engine.buildkit import BuildKitJob, run_buildkit
 from aweigh.backends.engine.installer import InstallerImages, UvBinaries
 from aweigh.backends.engine.named import named_images
 from aweigh.backends.engine.push import push_image
-from aweigh.events import BuildFinished, BuildStarted, silent
+from aweigh.events import silent
+from aweigh.events.build import BuildFinished, BuildStarted
 from aweigh.image.build import Built
 from aweigh.image.dockerfile import render as render_dockerfile
 from aweigh.image.pins import pin_members

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from aweigh.backends.engine.text import LineSplitter, clean_line
 from aweigh.backends.engine.trace import decode_trace
 from aweigh.errors import EngineError
-from aweigh.events import BuildLogged, BuildStepFinished, BuildStepStarted, Warned
+from aweigh.events import Warned
+from aweigh.events.build import BuildLogged, BuildStepFinished, BuildStepStarted
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -18,7 +18,7 @@ from aweigh.errors import (
     InvalidDigestError,
     PushError,
 )
-from aweigh.events import BlobPushed, PushProgressed
+from aweigh.events.build import BlobPushed, PushProgressed
 from aweigh.oci import Digest
 
 if TYPE_CHECKING:

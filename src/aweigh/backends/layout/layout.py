@@ -18,7 +18,8 @@ from aweigh.backends.layout.files import remove_leftovers, write_file
 from aweigh.backends.layout.names import find_name, put_names
 from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import InvalidManifestError
-from aweigh.events import BlobPushed, silent
+from aweigh.events import silent
+from aweigh.events.build import BlobPushed
 from aweigh.oci import Index, describe, parse_manifest
 from aweigh.oci.layout import INDEX_FILE, LAYOUT_FILE, blob_path
 

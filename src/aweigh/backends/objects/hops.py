@@ -80,8 +80,8 @@ class Hops:
             some = waiting[start : start + _TOGETHER]
             try:
                 begun = loop.run_in_executor(None, _run, some)
-            except RuntimeError as error:
-                # The loop is being closed.
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                # The loop is being closed, or no thread can be had.
                 for piece in some:
                     piece.failure = error
                     piece.tell()

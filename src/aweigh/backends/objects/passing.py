@@ -1,7 +1,10 @@
 """Files on their way to being objects: under a passing name first, seen when whole.
 
-Whoever writes one holds an advisory lock on it. The kernel drops the lock with its
-owner, so that the next writer can tell what a killed one left, and removes it.
+A small one needs no passing name where the file system has files without any
+(``O_TMPFILE``): half the system calls, and nothing to remove when its writer is killed.
+
+Whoever writes one with a name holds an advisory lock on it. The kernel drops the lock
+with its owner, so that the next writer can tell what a killed one left, and removes it.
 
 A machine that loses its power may forget what was written a moment ago. A journal keeps
 names and sizes in order, so that a small file is then empty or whole: an empty file is
@@ -31,6 +34,8 @@ _LARGE: Final = 4 << 20
 # What file systems say that have no hard links.
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+# Nothing where there is no such thing, as on macOS.
+_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 
 
 class Passing:
@@ -59,6 +64,10 @@ class Passing:
         if self._needless():
             self.gone = True
             return False
+        made = self._nameless(body)
+        if made is not None:
+            self.gone = True
+            return made
         try:
             self.open()
             self.write(body)
@@ -68,6 +77,43 @@ class Passing:
 
     def _needless(self) -> bool:
         return _is_whole(self._path)
+
+    def _nameless(self, body: bytes) -> bool | None:
+        """Write a file without a name and give it one; None when that did not work.
+
+        Whatever went wrong, the way with a passing name works or says why not.
+        """
+        if not _NAMELESS:
+            return None
+        with self._lock, suppress(OSError):
+            descriptor = self._made_nameless()
+            try:
+                left = memoryview(body)
+                while left and not self._stopped:
+                    left = left[os.write(descriptor, left) :]
+                if self._stopped:
+                    return False
+                if len(body) >= _LARGE:
+                    os.fsync(descriptor)
+                # With a directory's descriptor, for Python follows no link without
+                # one (it calls link(2), not linkat(2)); the path is absolute.
+                source = f"/proc/self/fd/{descriptor}"
+                os.link(source, self._path, src_dir_fd=descriptor)
+            except FileExistsError:
+                return False if _is_whole(self._path) else None
+            finally:
+                os.close(descriptor)
+            return True
+        return None
+
+    def _made_nameless(self) -> int:
+        folder = os.path.dirname(self._path)  # noqa: PTH120 - a hot path
+        flags = os.O_WRONLY | os.O_CLOEXEC | _NAMELESS
+        try:
+            return os.open(folder, flags, 0o666)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - a hot path
+            return os.open(folder, flags, 0o666)
 
     def open(self) -> None:
         """Make it, locked for as long as it is open."""
@@ -143,6 +189,11 @@ class Renewing(Passing):
 
     def _needless(self) -> bool:
         return False
+
+    def _nameless(self, body: bytes) -> bool | None:
+        """Only a name takes the place of another."""
+        del body
+        return None
 
     def _link(self) -> bool:
         os.rename(self._name, self._path)  # noqa: PTH104

@@ -18,7 +18,7 @@ from aweigh.backends.registry.faults import patience, translated
 from aweigh.backends.registry.message import Deadline, Request
 from aweigh.concurrency.retry import retry
 from aweigh.errors import AuthenticationError, ChangedError, RegistryError
-from aweigh.events import BlobPushed, PushProgressed
+from aweigh.events.build import BlobPushed, PushProgressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

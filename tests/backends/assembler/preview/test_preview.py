@@ -7,6 +7,7 @@ from aweigh.backends.assembler import Foresight, LayerPreviewer, only_engine
 from aweigh.image.job import Destination, Job
 from aweigh.image.preview import PlatformPlan
 from aweigh.image.publish import publish
+from aweigh.image.request import build_request
 from aweigh.image.segments import Prefix, prefix_of
 from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
@@ -88,7 +89,7 @@ async def ensure(
     assert base is not None
     found = await yard.client.head_manifest(base)
     assert found is not None
-    request = job.request(AMD64, base.with_digest(found.digest))
+    request = build_request(job, AMD64, base.with_digest(found.digest))
     built = await yard.machine(memory).build(request)
     index, _ = await publish(yard.client, job.reference, {AMD64: built.digest})
     return job.reference.with_digest(index.digest)

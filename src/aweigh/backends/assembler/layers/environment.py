@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+import tarfile
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.member import Member
+from aweigh.backends.assembler.bases.probe import unpacked
 from aweigh.backends.assembler.layers.members import in_directories
 from aweigh.backends.assembler.wheels.places import VENV_PATH, site_packages
 from aweigh.memory import digest_parts
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from aweigh.backends.assembler.bases.base import BaseFacts
     from aweigh.image.lock import Lock
 
-__all__ = ["LOCK_PATH", "environment_key", "environment_members"]
+__all__ = ["LOCK_PATH", "environment_key", "environment_members", "lock_in"]
 
 LOCK_PATH: Final = f"{VENV_PATH}/pylock.toml"
 _FORMAT: Final = "environment-1"
@@ -45,6 +49,27 @@ def environment_members(facts: BaseFacts, lock: Lock) -> tuple[Member, ...]:
             Member(path=site_packages(facts.python), kind="directory"),
         ]
     )
+
+
+def lock_in(layer: bytes, *, limit: int) -> str | None:
+    """Read the lock out of a packed layer; None when it has none.
+
+    Args:
+        layer: The blob.
+        limit: Bytes it may have at most when it is unpacked.
+
+    Raises:
+        DamagedError: It has more, or is not packed as it says.
+        tarfile.TarError: It is no archive.
+    """
+    plain = b"".join(unpacked(iter([layer]), limit=limit))
+    with tarfile.open(fileobj=BytesIO(plain)) as archive:
+        for entry in archive:
+            if posixpath.normpath(entry.name.lstrip("/")) == LOCK_PATH:
+                file = archive.extractfile(entry) if entry.isreg() else None
+                if file is not None:
+                    return file.read().decode()
+    return None
 
 
 def _file(path: str, text: str) -> Member:

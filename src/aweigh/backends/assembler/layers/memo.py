@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import posixpath
 import tarfile
 import time
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from aweigh.backends.assembler.bases.probe import unpacked
-from aweigh.backends.assembler.layers.environment import LOCK_PATH
+from aweigh.backends.assembler.layers.environment import lock_in
 from aweigh.backends.assembler.layers.previous import preferred
 from aweigh.errors import (
     AuthenticationError,
@@ -181,18 +178,8 @@ async def _lock(
     for layer in manifest.layers:
         if layer.annotations.get(NAME_ANNOTATION) == ENVIRONMENT:
             content = await registry.read_blob(reference, layer, limit=_LOCK_LIMIT)
-            text = await asyncio.to_thread(_read_lock, content)
+            text = await asyncio.to_thread(lock_in, content, limit=_LOCK_LIMIT)
             return None if text is None else preferred(text)
-    return None
-
-
-def _read_lock(content: bytes) -> str | None:
-    plain = b"".join(unpacked(iter([content]), limit=_LOCK_LIMIT))
-    with tarfile.open(fileobj=BytesIO(plain)) as archive:
-        for entry in archive:
-            if entry.isreg() and posixpath.normpath(entry.name) == LOCK_PATH:
-                file = archive.extractfile(entry)
-                return file.read().decode() if file is not None else None
     return None
 
 

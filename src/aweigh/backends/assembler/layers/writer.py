@@ -15,7 +15,12 @@ from aweigh.backends.assembler.layers.memo import (
     StoredLayer,
 )
 from aweigh.errors import AuthenticationError
-from aweigh.events import BlobPushed, BuildLogged, BuildStepFinished, BuildStepStarted
+from aweigh.events.build import (
+    BlobPushed,
+    BuildLogged,
+    BuildStepFinished,
+    BuildStepStarted,
+)
 from aweigh.image.scratch import scratch
 
 if TYPE_CHECKING:

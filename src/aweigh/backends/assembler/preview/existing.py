@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.assembler.layers.memo import ENVIRONMENT, NAME_ANNOTATION
 from aweigh.errors import RegistryError
-from aweigh.image.job import BASE_DIGEST_LABEL
 from aweigh.image.preview import PlannedLayer, PlatformPlan, Reuse
+from aweigh.image.request import BASE_DIGEST_LABEL
 from aweigh.oci import Digest, Manifest
 from aweigh.oci.config import ImageConfig
 

@@ -28,6 +28,7 @@ from aweigh.errors import NeedsEngineError, RegistryError, SpecError
 from aweigh.events import Warned
 from aweigh.image.pack import choose_codec
 from aweigh.image.preview import PlatformPlan, totals
+from aweigh.image.request import build_request, part_of
 from aweigh.image.scratch import scratch
 from aweigh.oci import Index
 
@@ -144,16 +145,20 @@ class Foresight:
         """
         prefix = self._cut(job.spec)
         if prefix is None:
-            return await self._built(job.request(platform, base), notes)
-        part = job.part(prefix)
+            return await self._built(build_request(job, platform, base), notes)
+        part = part_of(job, prefix)
         tag = part.reference.tag
         there = (await platforms_at(self._registry, part.reference)).get(platform)
         if there is not None:
-            above = await self._built(job.request(platform, there, prefix), notes)
+            above = await self._built(
+                build_request(job, platform, there, prefix), notes
+            )
             return replace(above, layers=on_prefix(above.layers, there, tag))
         below = await self.plan(part, platform, base, notes)
         notes.add(f"the prefix image {tag} would be built first")
-        return await self._upon(below, job.request(platform, base, prefix), notes)
+        return await self._upon(
+            below, build_request(job, platform, base, prefix), notes
+        )
 
     async def _upon(
         self, below: PlatformPlan, request: BuildRequest, notes: Notes

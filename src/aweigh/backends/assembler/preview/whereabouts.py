@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from aweigh.backends.assembler.layers.memo import LayerMemo
+from aweigh.concurrency.together import every
 from aweigh.errors import AuthenticationError
 from aweigh.image.preview import Reuse
 from aweigh.oci import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Iterable
 
     from aweigh.backends.assembler.layers.memo import CachedImage, StoredLayer
     from aweigh.backends.assembler.layers.writer import Wanted
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Known", "Whereabouts"]
 
 _AT_ONCE: Final = 8
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Whereabouts:
         Raises:
             RegistryError: The registry did not answer as it should.
         """
-        return await _together(map(self._layer, wanted))
+        return await every(map(self._layer, wanted))
 
     async def base(self, base: Reference, layers: Iterable[Descriptor]) -> list[Reuse]:
         """Tell how the destination would get each layer of a base.
@@ -81,7 +81,7 @@ class Whereabouts:
         Raises:
             RegistryError: The registry did not answer as it should.
         """
-        return await _together(self._base_layer(base, one) for one in layers)
+        return await every(self._base_layer(base, one) for one in layers)
 
     async def _layer(self, wanted: Wanted) -> Known | None:
         for candidate in wanted.candidates:
@@ -122,14 +122,3 @@ class Whereabouts:
             except AuthenticationError:
                 # Registries hide repositories that do not exist yet.
                 return False
-
-
-async def _together(questions: Iterable[Awaitable[T]]) -> list[T]:
-    """Ask side by side; when one fails, wait for the others and raise it."""
-    answers = await asyncio.gather(*questions, return_exceptions=True)
-    found: list[T] = []
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-        found.append(answer)
-    return found

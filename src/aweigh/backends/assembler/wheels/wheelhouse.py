@@ -20,6 +20,7 @@ from aweigh.backends.assembler.uvenv import build_environment, scrubbed
 from aweigh.backends.assembler.wheels.archive import normalise_wheel
 from aweigh.backends.assembler.wheels.sources import local_sources, with_wheels
 from aweigh.backends.assembler.wheels.store import WheelStore
+from aweigh.concurrency.together import every
 from aweigh.errors import (
     BuildError,
     ChangedError,
@@ -108,18 +109,8 @@ class Wheelhouse:
     async def _all(self, sources: Iterable[LocalSource]) -> dict[Digest, Path]:
         """Build what differs side by side; the first failure ends the others."""
         by_content = {source.digest: source for source in sources}
-        failed: BaseExceptionGroup[BaseException] | None = None
-        tasks = {}
-        try:
-            async with asyncio.TaskGroup() as group:
-                for digest, source in by_content.items():
-                    tasks[digest] = group.create_task(self._wheel(source))
-        except BaseExceptionGroup as failures:
-            failed = failures
-        if failed is not None:
-            # Its own cause has what the backend wrote.
-            raise failed.exceptions[0]
-        return {digest: task.result() for digest, task in tasks.items()}
+        wheels = await every(map(self._wheel, by_content.values()))
+        return dict(zip(by_content, wheels, strict=True))
 
     async def _wheel(self, source: LocalSource) -> Path:
         key = _key(source)

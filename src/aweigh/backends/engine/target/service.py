@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from aweigh.flow.target import LogLine, ServiceTarget
 
-__all__ = ["DockerService"]
+__all__ = ["DeployedService"]
 
 
-class DockerService:
-    """A service as it was when it was deployed; made by `DockerTarget.deploy`."""
+class DeployedService:
+    """A service as it was when it was deployed; made by `deploy` of its target."""
 
     def __init__(
         self,

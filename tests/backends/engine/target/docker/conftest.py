@@ -7,7 +7,7 @@ import pytest
 
 from aweigh.backends.engine import DockerTarget, Engine
 from tests.backends.engine.doubles import Credentials, Heard
-from tests.backends.engine.target.support import Ground
+from tests.backends.engine.target.docker.support import Ground
 from tests.services import Services
 
 

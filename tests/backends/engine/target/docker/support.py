@@ -1,13 +1,9 @@
 """A target with a namespace of its own in the real engine, and what is left of it."""
 
-import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-import aiohttp
 
 from aweigh.backends.engine import DockerTarget, Engine
 from aweigh.flow.target import Deployment, LogLine, Resources, Task
@@ -100,28 +96,6 @@ class Ground:
 
     def _filter(self) -> str:
         return json.dumps({"label": [f"aweigh.namespace={self.namespace}"]})
-
-
-async def get(url: str) -> str:
-    """GET some text; the error's name when there is none."""
-    timeout = aiohttp.ClientTimeout(total=5)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url) as response,
-        ):
-            return await response.text()
-    except (aiohttp.ClientError, OSError) as exc:
-        return type(exc).__name__
-
-
-async def until(
-    condition: Callable[[], Awaitable[object]], seconds: float = 20
-) -> None:
-    """Wait until something asynchronous is true."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 def limits(**values: Any) -> Resources:

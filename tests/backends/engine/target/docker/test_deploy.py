@@ -16,7 +16,8 @@ from aweigh.backends.engine import DockerTarget
 from aweigh.errors import DeployError, TargetError
 from aweigh.flow.target import Deployment, Service, ServiceTarget
 from tests.backends.engine.doubles import Credentials, Heard
-from tests.backends.engine.target.support import Ground, get, until
+from tests.backends.engine.target.docker.support import Ground
+from tests.backends.engine.target.support import get, until
 from tests.services import Services
 
 

@@ -14,15 +14,15 @@ from aweigh.backends.engine import Deadlines, DockerTarget, Engine, open_engine
 from aweigh.backends.engine.containers import remove_container
 from aweigh.backends.engine.frames import LineDemultiplexer
 from aweigh.backends.engine.holder import holder_is_dead, this_holder
-from aweigh.backends.engine.target.labels import Labels, container_name
-from aweigh.backends.engine.target.logs import parse_stamp
-from aweigh.backends.engine.target.reach import (
+from aweigh.backends.engine.target.docker.reach import (
     EngineTraits,
     engine_traits,
     program_address,
     way_to,
 )
-from aweigh.backends.engine.target.turn import turn
+from aweigh.backends.engine.target.docker.turn import turn
+from aweigh.backends.engine.target.labels import Labels, container_name
+from aweigh.backends.engine.target.stamp import parse_stamp
 from aweigh.errors import EngineError, EngineUnavailableError, TargetError
 from aweigh.events import Waited, Warned
 from aweigh.flow.target import Task
@@ -35,7 +35,7 @@ from tests.backends.engine.doubles import (
     read_request,
     response,
 )
-from tests.backends.engine.target.support import Ground
+from tests.backends.engine.target.docker.support import Ground
 
 
 def dead_holder() -> str:

@@ -16,7 +16,7 @@ from aweigh.image.credential import Credential
 from aweigh.oci import Descriptor, Digest, Reference
 from aweigh.oci.manifest import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.backends.engine.doubles import Credentials, Heads
-from tests.backends.engine.target.support import Ground
+from tests.backends.engine.target.docker.support import Ground
 from tests.services import Services
 
 

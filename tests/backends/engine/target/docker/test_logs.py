@@ -8,7 +8,8 @@ import pytest
 
 from aweigh.errors import TargetError
 from aweigh.flow.target import Deployment, LogLine
-from tests.backends.engine.target.support import Ground, until
+from tests.backends.engine.target.docker.support import Ground
+from tests.backends.engine.target.support import until
 
 
 async def read(ground: Ground, name: str) -> list[LogLine]:

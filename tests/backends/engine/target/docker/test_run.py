@@ -12,7 +12,8 @@ from aweigh.errors import TargetError
 from aweigh.events import Warned
 from aweigh.flow.target import Mount, Target
 from tests.backends.engine.doubles import eventually, running, unique_seconds
-from tests.backends.engine.target.support import Ground, limits, until
+from tests.backends.engine.target.docker.support import Ground, limits
+from tests.backends.engine.target.support import until
 
 
 async def test_exit_code_and_both_streams_come_back(ground: Ground) -> None:

@@ -12,7 +12,8 @@ from aweigh.backends.engine import DockerTarget, open_engine
 from aweigh.errors import EngineUnavailableError, TargetError
 from aweigh.flow.target import DevTarget, Instance
 from tests.backends.engine.doubles import Credentials, Heard
-from tests.backends.engine.target.support import SERVER, Ground, get, until
+from tests.backends.engine.target.docker.support import SERVER, Ground
+from tests.backends.engine.target.support import get, until
 from tests.services import Services
 
 SERVE = SERVER.format(answer="here", status=200)

@@ -11,17 +11,17 @@ import pytest
 
 from aweigh.backends.engine import Engine, SwarmTarget, open_engine
 from aweigh.backends.engine.target.labels import Labels
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.swarm.api import (
     manager_of,
     node_address,
     node_names,
 )
-from aweigh.backends.engine.target.swarm_network import (
+from aweigh.backends.engine.target.swarm.network import (
     ensure_overlay,
     has_ingress,
     remove_overlay,
 )
-from aweigh.backends.engine.target.swarm_requests import roll_back
+from aweigh.backends.engine.target.swarm.requests import roll_back
 from aweigh.errors import EngineError, TargetError
 from tests.backends.engine.doubles import Credentials, Heard, engine_double, response
 
@@ -200,7 +200,7 @@ async def test_a_service_that_others_change_all_the_time(
 ) -> None:
     """Scaling ends some time, with an error."""
     monkeypatch.setattr(
-        "aweigh.backends.engine.target.swarm_rollout._RETRY_SECONDS", 0.001
+        "aweigh.backends.engine.target.swarm.rollout._RETRY_SECONDS", 0.001
     )
     late = (500, {"message": "rpc error: update out of sequence"})
     answers = {"GET services": [SERVICE], "POST services/s1/update": late}

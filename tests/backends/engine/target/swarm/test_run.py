@@ -241,8 +241,13 @@ async def test_what_a_killed_client_leaves_is_found(
         assert await client.stdout.readline() == b"up\n"
     client.kill()
     await client.wait()
-    (left,) = await swarm.target.running()
-    assert (left.name, left.kind, left.state) == ("left", "run", "running")
+
+    async def is_running() -> bool:
+        # Its node hands on what it writes sooner than that it runs.
+        (left,) = await swarm.target.running()
+        return (left.name, left.kind, left.state) == ("left", "run", "running")
+
+    await until(is_running)
     assert await swarm.secrets() == ["key"]
     assert await swarm.target.remove_all() == ["left"]
     await until(swarm.is_clean)

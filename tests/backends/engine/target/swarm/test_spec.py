@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from aweigh.backends.engine.target.labels import Labels
-from aweigh.backends.engine.target.swarm_spec import (
-    Around,
+from aweigh.backends.engine.target.swarm.spec import (
     Publish,
     SecretFile,
+    Surroundings,
     config_digest,
     job_document,
     service_document,
@@ -41,7 +41,7 @@ def make_service(**more: Any) -> Deployment:
 )
 def test_ports_and_the_order_of_updates(publish: Publish, order: str) -> None:
     """A node's own port is free only when the old replica has gone."""
-    around = Around(labels=LABELS, publish=publish)
+    around = Surroundings(labels=LABELS, publish=publish)
     document: Any = service_document(make_service(ports={80: 8000}), around)
     assert document["EndpointSpec"]["Ports"] == [
         {
@@ -59,7 +59,7 @@ def test_ports_and_the_order_of_updates(publish: Publish, order: str) -> None:
 
 def test_resources_are_limits_and_reserved() -> None:
     """GPUs are asked for by the nodes' own name for them."""
-    around = Around(labels=LABELS, gpu_kind="NVIDIA-GPU")
+    around = Surroundings(labels=LABELS, gpu_kind="NVIDIA-GPU")
     wanted = Resources(cpus=0.5, memory=1 << 30, gpus=2)
     document: Any = job_document(make_task(resources=wanted), around)
     resources = document["TaskTemplate"]["Resources"]
@@ -71,7 +71,7 @@ def test_resources_are_limits_and_reserved() -> None:
 
 def test_mounts_and_the_memory_that_is_shared() -> None:
     """A mount of the user's at its place wins."""
-    around = Around(labels=LABELS)
+    around = Surroundings(labels=LABELS)
     mounts = (
         Mount(source="/data", target="/d", read_only=True),
         Mount(source="cache", target="/dev/shm"),
@@ -89,13 +89,13 @@ def test_mounts_and_the_memory_that_is_shared() -> None:
 
 def test_the_image_can_have_a_command_of_its_own() -> None:
     """Nothing is said about it then."""
-    document: Any = job_document(make_task(command=()), Around(labels=LABELS))
+    document: Any = job_document(make_task(command=()), Surroundings(labels=LABELS))
     assert "Command" not in document["TaskTemplate"]["ContainerSpec"]
 
 
 def test_the_digest_of_a_configuration() -> None:
     """Replicas and the values of secrets are not in it; all else that runs is."""
-    around = Around(labels=LABELS, secrets=(SecretFile("f", "id", "name"),))
+    around = Surroundings(labels=LABELS, secrets=(SecretFile("f", "id", "name"),))
     base = config_digest(make_service(), around)
     assert config_digest(make_service(replicas=5), around) == base
     others = {
@@ -103,8 +103,8 @@ def test_the_digest_of_a_configuration() -> None:
         config_digest(make_service(health_path="/"), around),
         config_digest(make_service(task=make_task(env={"A": "1"})), around),
         config_digest(make_service(task=make_task(command=("y",))), around),
-        config_digest(make_service(), Around(labels=LABELS)),
-        config_digest(make_service(), Around(labels=LABELS, publish="host")),
+        config_digest(make_service(), Surroundings(labels=LABELS)),
+        config_digest(make_service(), Surroundings(labels=LABELS, publish="host")),
     }
     assert len(others - {base}) == 6
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from aweigh.backends.engine.target.mount import mount_document
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aweigh.flow.target import Mount, Resources, Task
+    from aweigh.flow.target import Resources, Task
 
 __all__ = ["PublishedPort", "Surroundings", "container_document"]
 
@@ -68,7 +70,7 @@ def container_document(task: Task, around: Surroundings) -> dict[str, object]:
             "NetworkMode": around.network,
             "Init": around.init,
             "ShmSize": _SHARED_MEMORY,
-            "Mounts": [_mount(mount) for mount in task.mounts],
+            "Mounts": [mount_document(mount) for mount in task.mounts],
             "PortBindings": _bindings(around.ports),
             "RestartPolicy": {"Name": around.restart},
             **_limits(task.resources),
@@ -94,16 +96,6 @@ def _limits(resources: Resources) -> dict[str, object]:
             {"Count": resources.gpus, "Capabilities": [["gpu"]]}
         ]
     return limits
-
-
-def _mount(mount: Mount) -> dict[str, object]:
-    # As a mount and not as a bind: the engine would create a missing directory.
-    return {
-        "Type": "bind" if mount.source.startswith("/") else "volume",
-        "Source": mount.source,
-        "Target": mount.target,
-        "ReadOnly": mount.read_only,
-    }
 
 
 def _bindings(ports: tuple[PublishedPort, ...]) -> dict[str, list[dict[str, str]]]:

@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aweigh.backends.engine.target.hints import PROGRAM_HINTS, Hints, hint_for
 from aweigh.errors import EngineError, EngineUnavailableError, TargetError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGET", "gone", "target_faults"]
 
 TARGET = "docker"
-_HINTS = (
+_HINTS: Hints = (
     (
         re.compile(r"bind source path does not exist: ?(\S+)"),
         "the machine of the engine has no directory {0}: make it, or correct the mount",
@@ -33,14 +34,7 @@ _HINTS = (
             "has which)"
         ),
     ),
-    (
-        re.compile(r"executable file not found|no such file or directory: unknown"),
-        "the image has no such program: check the command, or add it to the image",
-    ),
-    (
-        re.compile(r"permission denied: unknown"),
-        "the file is not executable: name an interpreter first, such as python",
-    ),
+    *PROGRAM_HINTS,
     (
         re.compile(r"could not find an available.*address pool"),
         (
@@ -84,7 +78,9 @@ def target_faults(what: str) -> Iterator[None]:
         raise
     except EngineError as exc:
         raise TargetError(
-            f"{what}: {exc}", hint=_hint(str(exc)), target=TARGET
+            f"{what}: {exc}",
+            hint=hint_for(str(exc), _HINTS, _OTHER_HINT),
+            target=TARGET,
         ) from exc
 
 
@@ -95,10 +91,3 @@ def gone(name: str) -> TargetError:
         hint="`aweigh ps` lists what there is",
         target=TARGET,
     )
-
-
-def _hint(said: str) -> str:
-    for pattern, hint in _HINTS:
-        if match := pattern.search(said):
-            return hint.format(*match.groups())
-    return _OTHER_HINT

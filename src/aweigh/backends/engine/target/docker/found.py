@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aweigh.backends.engine.containers import PROBE_LABEL, remove_container
 from aweigh.backends.engine.holder import HOLDER_LABEL, holder_is_dead
-from aweigh.backends.engine.target.faults import TARGET
+from aweigh.backends.engine.target.address import url_at
+from aweigh.backends.engine.target.docker.faults import TARGET
+from aweigh.backends.engine.target.docker.program import stop_container
 from aweigh.backends.engine.target.labels import (
     CONFIG_LABEL,
     KIND_LABEL,
@@ -16,7 +18,6 @@ from aweigh.backends.engine.target.labels import (
     NAME_LABEL,
     SECRETS_LABEL,
 )
-from aweigh.backends.engine.target.program import stop_container
 from aweigh.errors import EngineError
 from aweigh.flow.target import Running
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from aweigh.backends.engine.target.labels import Labels
     from aweigh.flow.target import Kind
 
-__all__ = ["Found", "describe", "end_container", "find", "orphaned_probes", "url_of"]
+__all__ = ["Found", "describe", "end_container", "find", "orphaned_probes"]
 
 _RUNNING = "running"
 _NOT_FOUND = 404
@@ -127,12 +128,6 @@ def describe(found: Iterable[Found], host: str) -> tuple[Running, ...]:
     return tuple(one for one in described if one is not None)
 
 
-def url_of(ports: Sequence[int], host: str) -> str | None:
-    """Return where the first of some ports answers."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{ports[0]}" if ports else None
-
-
 def _describe(name: str, all_found: Sequence[Found], host: str) -> Running | None:
     found = [one for one in all_found if one.kind != LOCK_KIND]
     if not found:
@@ -148,7 +143,7 @@ def _describe(name: str, all_found: Sequence[Found], host: str) -> Running | Non
         image=newest[-1].image,
         state="updating" if len(found) < len(all_found) else _state(newest),
         replicas=(up, len(newest)),
-        url=url_of(ports, host),
+        url=url_at(host, ports[0]) if ports else None,
         since=newest[0].created,
     )
 

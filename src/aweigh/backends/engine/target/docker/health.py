@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from aweigh.backends.engine.target.reach import program_address
+from aweigh.backends.engine.target.docker.reach import program_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.reach import EngineTraits
+    from aweigh.backends.engine.target.docker.reach import EngineTraits
 
 __all__ = ["HealthCheck", "Unwell", "find_unwell"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from aweigh.backends.engine.auth import is_authentication_failure, secrets_of
 from aweigh.backends.engine.cause import network_hint
 from aweigh.backends.engine.pull import request_pull
-from aweigh.backends.engine.target.faults import TARGET
+from aweigh.backends.engine.target.docker.faults import TARGET
 from aweigh.backends.engine.text import clean_line
 from aweigh.errors import AuthenticationError, ImageGoneError, TargetError
-from aweigh.events import ImagePulled, PullProgressed
+from aweigh.events.flow import ImagePulled, PullProgressed
 
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine

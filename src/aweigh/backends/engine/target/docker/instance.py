@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.faults import target_faults
+from aweigh.backends.engine.target.docker.faults import target_faults
 from aweigh.concurrency.settled import settled
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from aweigh.backends.engine.target.program import Program
+    from aweigh.backends.engine.target.docker.program import Program
 
 __all__ = ["DockerInstance"]
 

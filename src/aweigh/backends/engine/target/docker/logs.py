@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.frames import FrameSplitter
+from aweigh.backends.engine.target.position import LINE_LIMIT, Position, is_new
+from aweigh.backends.engine.target.stamp import parse_stamp
 from aweigh.errors import EngineError
 from aweigh.flow.target import LogLine
 
@@ -19,11 +21,10 @@ if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.frames import Stream
 
-__all__ = ["Source", "container_log", "last_lines", "merged_logs", "parse_stamp"]
+__all__ = ["Source", "container_log", "last_lines", "merged_logs"]
 
 # It was removed, or it is being removed.
 _GONE = frozenset({404, 409})
-_LINE_LIMIT = 1024 * 1024
 _ALIVE = frozenset({"running", "paused", "restarting"})
 _QUEUED_LINES = 1000
 _RESTART_SECONDS = 0.5
@@ -40,19 +41,6 @@ class Source:
 
     id: str
     label: str
-
-
-@dataclass(slots=True)
-class _Position:
-    """How far one stream of a log has been read.
-
-    Attributes:
-        stamp: The time of the last frame, as the engine wrote it.
-        frames: How many frames of that time there were.
-    """
-
-    stamp: str = ""
-    frames: int = 0
 
 
 async def container_log(
@@ -117,14 +105,6 @@ async def last_lines(engine: Engine, container: str, count: int) -> tuple[str, .
     return tuple(line.text for line in lines[-count:])
 
 
-def parse_stamp(stamp: str) -> dt.datetime | None:
-    """Read RFC 3339 with nanoseconds, of which a datetime keeps the microseconds."""
-    try:
-        return dt.datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-
-
 class _LogReader:
     """Reads a container's log, again and again from where it was left."""
 
@@ -132,7 +112,7 @@ class _LogReader:
         self._engine = engine
         self._source = source
         self._tail = "all" if tail is None else str(tail)
-        self._positions: dict[Stream, _Position] = {}
+        self._positions: dict[Stream, Position] = {}
         self._rests: dict[Stream, tuple[str, bytes]] = {}
 
     async def read(self, *, follow: bool) -> AsyncGenerator[LogLine, None]:
@@ -151,7 +131,7 @@ class _LogReader:
             async for piece in pieces:
                 for stream, frame in splitter.feed(piece):
                     stamp, _, content = frame.partition(b" ")
-                    if _is_new(repeated.get(stream), stamp.decode()):
+                    if is_new(repeated.get(stream), stamp.decode()):
                         for line in self._take(stream, stamp.decode(), content):
                             yield line
 
@@ -170,15 +150,12 @@ class _LogReader:
         return _unix(min(stamps)) if stamps else ""
 
     def _take(self, stream: Stream, stamp: str, content: bytes) -> list[LogLine]:
-        position = self._positions.setdefault(stream, _Position())
-        if position.stamp == stamp:
-            position.frames += 1
-        else:
-            position.stamp, position.frames = stamp, 1
+        position = self._positions.setdefault(stream, Position())
+        position.pass_frame(stamp)
         begun, rest = self._rests.pop(stream, (stamp, b""))
         *whole, rest = (rest + content).split(b"\n")
         lines = [self._line(stream, begun, line) for line in whole]
-        if len(rest) > _LINE_LIMIT:
+        if len(rest) > LINE_LIMIT:
             lines.append(self._line(stream, begun, rest))
             rest = b""
         if rest:
@@ -192,16 +169,6 @@ class _LogReader:
             at=parse_stamp(stamp),
             source=self._source.label,
         )
-
-
-def _is_new(repeated: _Position | None, stamp: str) -> bool:
-    """Tell whether a frame was not read before; the repeated ones are counted down."""
-    if repeated is None or stamp > repeated.stamp:
-        return True
-    if stamp == repeated.stamp:
-        repeated.frames -= 1
-        return repeated.frames < 0
-    return False
 
 
 def _unix(stamp: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aweigh.backends.engine.target.turn import turn
+from aweigh.backends.engine.target.docker.turn import turn
 from aweigh.errors import EngineError
 
 if TYPE_CHECKING:

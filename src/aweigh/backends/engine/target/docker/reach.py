@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aweigh.backends.engine.target.container import PublishedPort
+from aweigh.backends.engine.target.docker.container import PublishedPort
 from aweigh.errors import EngineError
 
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.network import Network
+    from aweigh.backends.engine.target.docker.network import Network
 
 __all__ = ["EngineTraits", "engine_traits", "is_direct", "program_address", "way_to"]
 

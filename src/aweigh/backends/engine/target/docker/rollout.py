@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.containers import remove_container
-from aweigh.backends.engine.target.container import (
+from aweigh.backends.engine.target.docker.container import (
     PublishedPort,
     Surroundings,
     container_document,
 )
-from aweigh.backends.engine.target.faults import TARGET, target_faults
-from aweigh.backends.engine.target.found import end_container, find
-from aweigh.backends.engine.target.health import HealthCheck, find_unwell
+from aweigh.backends.engine.target.docker.faults import TARGET, target_faults
+from aweigh.backends.engine.target.docker.found import end_container, find
+from aweigh.backends.engine.target.docker.health import HealthCheck, find_unwell
+from aweigh.backends.engine.target.docker.logs import last_lines
+from aweigh.backends.engine.target.docker.program import stop_container
+from aweigh.backends.engine.target.docker.secrets import read_secrets, write_secrets
 from aweigh.backends.engine.target.labels import container_name
-from aweigh.backends.engine.target.logs import last_lines
-from aweigh.backends.engine.target.program import stop_container
-from aweigh.backends.engine.target.secrets import read_secrets, write_secrets
 from aweigh.concurrency.settled import settled
 from aweigh.errors import DeployError, EngineError, TargetError
 from aweigh.memory import record_key
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.found import Found
-    from aweigh.backends.engine.target.health import Unwell
+    from aweigh.backends.engine.target.docker.found import Found
+    from aweigh.backends.engine.target.docker.health import Unwell
+    from aweigh.backends.engine.target.docker.reach import EngineTraits
     from aweigh.backends.engine.target.labels import Labels
-    from aweigh.backends.engine.target.reach import EngineTraits
     from aweigh.flow.target import Deployment
 
 __all__ = ["Rollout", "Step", "check_deployable"]

@@ -6,7 +6,7 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.faults import TARGET
+from aweigh.backends.engine.target.docker.faults import TARGET
 from aweigh.errors import EngineError, TargetError
 
 if TYPE_CHECKING:

@@ -6,28 +6,31 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.containers import held_container
-from aweigh.backends.engine.target.container import Surroundings, container_document
-from aweigh.backends.engine.target.labels import container_name
-from aweigh.backends.engine.target.network import ensure_network
-from aweigh.backends.engine.target.program import started
-from aweigh.backends.engine.target.reach import (
+from aweigh.backends.engine.target.docker.container import (
+    Surroundings,
+    container_document,
+)
+from aweigh.backends.engine.target.docker.network import ensure_network
+from aweigh.backends.engine.target.docker.program import started
+from aweigh.backends.engine.target.docker.reach import (
     engine_traits,
     is_direct,
     program_address,
     way_to,
 )
-from aweigh.backends.engine.target.secrets import write_secrets
+from aweigh.backends.engine.target.docker.secrets import write_secrets
+from aweigh.backends.engine.target.labels import container_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.container import PublishedPort
-    from aweigh.backends.engine.target.images import TaskImages
+    from aweigh.backends.engine.target.docker.container import PublishedPort
+    from aweigh.backends.engine.target.docker.images import TaskImages
+    from aweigh.backends.engine.target.docker.network import Network
+    from aweigh.backends.engine.target.docker.program import Program
+    from aweigh.backends.engine.target.docker.reach import EngineTraits
     from aweigh.backends.engine.target.labels import Labels
-    from aweigh.backends.engine.target.network import Network
-    from aweigh.backends.engine.target.program import Program
-    from aweigh.backends.engine.target.reach import EngineTraits
     from aweigh.events import Listener
     from aweigh.flow.target import Kind, OnLog, Task
 

@@ -8,30 +8,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.containers import remove_container
-from aweigh.backends.engine.target.faults import TARGET, gone, target_faults
-from aweigh.backends.engine.target.found import (
+from aweigh.backends.engine.target.address import url_at
+from aweigh.backends.engine.target.docker.faults import TARGET, gone, target_faults
+from aweigh.backends.engine.target.docker.found import (
     describe,
     end_container,
     find,
     orphaned_probes,
-    url_of,
 )
-from aweigh.backends.engine.target.images import TaskImages
-from aweigh.backends.engine.target.instance import DockerInstance
+from aweigh.backends.engine.target.docker.images import TaskImages
+from aweigh.backends.engine.target.docker.instance import DockerInstance
+from aweigh.backends.engine.target.docker.logs import Source, merged_logs
+from aweigh.backends.engine.target.docker.network import remove_network
+from aweigh.backends.engine.target.docker.rollout import Rollout, check_deployable
+from aweigh.backends.engine.target.docker.starter import ProgramStarter
+from aweigh.backends.engine.target.docker.turn import turn
 from aweigh.backends.engine.target.labels import LOCK_KIND, Labels
-from aweigh.backends.engine.target.logs import Source, merged_logs
-from aweigh.backends.engine.target.network import remove_network
-from aweigh.backends.engine.target.rollout import Rollout, check_deployable
-from aweigh.backends.engine.target.service import DockerService
-from aweigh.backends.engine.target.starter import ProgramStarter
-from aweigh.backends.engine.target.turn import turn
+from aweigh.backends.engine.target.service import DeployedService
 from aweigh.errors import EngineError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.found import Found
+    from aweigh.backends.engine.target.docker.found import Found
     from aweigh.events import Listener
     from aweigh.flow.target import Deployment, LogLine, OnLog, Running, Task
     from aweigh.image.credential import CredentialSource
@@ -133,7 +133,7 @@ class DockerTarget:
                     )
                 return DockerInstance(task.name, address, program, stack.pop_all())
 
-    async def deploy(self, wanted: Deployment, /) -> DockerService:
+    async def deploy(self, wanted: Deployment, /) -> DeployedService:
         """Start a service, or change the one of this name, and wait until it is well.
 
         What runs already as wanted is left alone. New replicas start beside the old
@@ -162,11 +162,11 @@ class DockerTarget:
             published = [*wanted.ports][:1]
             if published == [0]:
                 published = [port for one in found for port in one.ports][:1]
-            return DockerService(
+            return DeployedService(
                 self,
                 name=wanted.name,
                 image=wanted.task.image,
-                url=url_of(published, traits.host),
+                url=url_at(traits.host, published[0]) if published else None,
                 count=wanted.replicas,
             )
 

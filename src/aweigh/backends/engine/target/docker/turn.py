@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.containers import held_container, remove_container
 from aweigh.backends.engine.holder import HOLDER_LABEL, holder_is_dead
-from aweigh.backends.engine.target.faults import TARGET
+from aweigh.backends.engine.target.docker.faults import TARGET
 from aweigh.backends.engine.target.labels import LOCK_KIND, container_name
 from aweigh.errors import EngineError, TargetError
 from aweigh.events import Waited

@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aweigh.backends.engine.target.hints import PROGRAM_HINTS, Hints, hint_for
 from aweigh.errors import (
     EngineError,
     EngineUnavailableError,
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "SWARM",
+    "TARGET",
     "failure",
+    "gone",
     "is_image_gone",
-    "no_such",
     "not_startable",
     "swarm_faults",
     "took_another_turn",
 ]
 
-SWARM = "swarm"
+TARGET = "swarm"
 _ANOTHER_TURN = re.compile(
     r"out of sequence|name conflicts with an existing object|network \S+ not found"
     r"|secret not found"
@@ -36,7 +37,7 @@ _GONE = re.compile(
     r"|repository \S+ not found|not known to registry",
     re.IGNORECASE,
 )
-_HINTS = (
+_HINTS: Hints = (
     (
         re.compile(r"not (?:a|part of a) swarm|swarm manager|has no leader"),
         (
@@ -52,14 +53,7 @@ _HINTS = (
         re.compile(r"bind source path does not exist: ?(\S+)"),
         "that node has no directory {0}: make it on every node, or mount a volume",
     ),
-    (
-        re.compile(r"executable file not found|no such file or directory: unknown"),
-        "the image has no such program: check the command, or add it to the image",
-    ),
-    (
-        re.compile(r"permission denied: unknown"),
-        "the file is not executable: name an interpreter first, such as python",
-    ),
+    *PROGRAM_HINTS,
     (
         re.compile(r"insufficient resources|no suitable node"),
         (
@@ -100,7 +94,7 @@ def swarm_faults(what: str) -> Iterator[None]:
         if isinstance(exc, EngineUnavailableError) and not _HINTS[0][0].search(said):
             raise
         raise TargetError(
-            f"{what}: {said}", hint=_hint_for(said), target=SWARM
+            f"{what}: {said}", hint=hint_for(said, _HINTS, _OTHER_HINT), target=TARGET
         ) from exc
 
 
@@ -129,29 +123,24 @@ def failure(what: str, said: str, node: str) -> TargetError:
     where = f" on node {node}" if node else ""
     if is_image_gone(said):
         return ImageGoneError(
-            f"{what} has no image{where}: {said}", hint=_GONE_HINT, target=SWARM
+            f"{what} has no image{where}: {said}", hint=_GONE_HINT, target=TARGET
         )
     return TargetError(
-        f"{what} failed{where}: {said}", hint=_hint_for(said), target=SWARM
+        f"{what} failed{where}: {said}",
+        hint=hint_for(said, _HINTS, _OTHER_HINT),
+        target=TARGET,
     )
 
 
 def not_startable(reason: str, *, hint: str) -> TargetError:
     """Return the error for something this target cannot do at all."""
-    return TargetError(reason, hint=hint, target=SWARM)
+    return TargetError(reason, hint=hint, target=TARGET)
 
 
-def no_such(name: str) -> TargetError:
+def gone(name: str) -> TargetError:
     """Return the error for something of ours that is not there."""
     return TargetError(
         f"there is nothing of ours named {name!r} in the swarm",
         hint="`aweigh ps` lists what there is",
-        target=SWARM,
+        target=TARGET,
     )
-
-
-def _hint_for(said: str) -> str:
-    for pattern, hint in _HINTS:
-        if match := pattern.search(said):
-            return hint.format(*match.groups())
-    return _OTHER_HINT

@@ -7,14 +7,14 @@ import re
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.swarm.api import (
     node_names,
     ready_nodes,
     tasks_of,
 )
-from aweigh.backends.engine.target.swarm_faults import failure, not_startable
-from aweigh.backends.engine.target.swarm_logs import SwarmLog
-from aweigh.backends.engine.target.swarm_removal import remove_service
+from aweigh.backends.engine.target.swarm.faults import failure, not_startable
+from aweigh.backends.engine.target.swarm.logs import SwarmLog
+from aweigh.backends.engine.target.swarm.removal import remove_service
 from aweigh.concurrency.settled import settled
 from aweigh.errors import EngineError
 from aweigh.events import Warned
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.swarm_api import SwarmTask
+    from aweigh.backends.engine.target.swarm.api import SwarmTask
     from aweigh.events import Listener
     from aweigh.flow.target import OnLog, Task
 

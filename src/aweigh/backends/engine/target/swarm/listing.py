@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aweigh.backends.engine.target.found import url_of as url_at
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.address import url_at
+from aweigh.backends.engine.target.swarm.api import (
     find_services,
     node_address,
     tasks_of,
 )
-from aweigh.backends.engine.target.swarm_faults import SWARM
+from aweigh.backends.engine.target.swarm.faults import TARGET
 from aweigh.flow.target import Running
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.target.labels import Labels
-    from aweigh.backends.engine.target.swarm_api import Found, SwarmTask
+    from aweigh.backends.engine.target.swarm.api import Found, SwarmTask
     from aweigh.flow.target import Kind
 
 __all__ = ["running_services", "url_of"]
@@ -52,7 +52,7 @@ async def url_of(engine: Engine, found: Found) -> str | None:
         node = next((task.node for task in tasks if task.state == "running"), None)
         if node is None:
             return None
-    return url_at([port], await node_address(engine, node))
+    return url_at(await node_address(engine, node), port)
 
 
 async def _describe(engine: Engine, found: Found) -> Running:
@@ -61,7 +61,7 @@ async def _describe(engine: Engine, found: Found) -> Running:
     return Running(
         name=found.name,
         kind=cast("Kind", found.kind),
-        target=SWARM,
+        target=TARGET,
         image=found.image,
         state=_state(found, tasks, up),
         replicas=(up, found.replicas),

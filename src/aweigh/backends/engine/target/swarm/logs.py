@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.frames import FrameSplitter
-from aweigh.backends.engine.target.logs import parse_stamp
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.position import LINE_LIMIT, Position, is_new
+from aweigh.backends.engine.target.stamp import parse_stamp
+from aweigh.backends.engine.target.swarm.api import (
     inspect_service,
     node_names,
     tasks_of,
@@ -29,24 +30,19 @@ __all__ = ["SwarmLog", "last_lines", "service_logs"]
 
 _ALL = {"stdout": "1", "stderr": "1", "timestamps": "1", "details": "1"}
 _TASK_KEY = "com.docker.swarm.task.id="
-_LINE_LIMIT = 1024 * 1024
 _STILL_THERE_SECONDS = 1.0
 _QUEUED_LINES = 1000
 _NOT_FOUND = 404
 
 
 @dataclass(slots=True)
-class _Position:
+class _TaskPosition(Position):
     """How far one stream of one task has been read.
 
     Attributes:
-        stamp: The time of the last frame, as the node wrote it.
-        frames: How many frames of that time there were.
         rest: What came after the last line break.
     """
 
-    stamp: str = ""
-    frames: int = 0
     rest: bytes = b""
 
 
@@ -74,7 +70,7 @@ class SwarmLog:
         self._path = path
         self._listener = listener
         self._labels = {} if labels is None else labels
-        self._positions: dict[tuple[str, Stream], _Position] = {}
+        self._positions: dict[tuple[str, Stream], _TaskPosition] = {}
 
     async def read(
         self, *, follow: bool, path: str | None = None
@@ -93,7 +89,7 @@ class SwarmLog:
             async for piece in pieces:
                 for stream, frame in splitter.feed(piece):
                     stamp, task, content = _parse(frame)
-                    if _is_new(repeated.get((task, stream)), stamp):
+                    if is_new(repeated.get((task, stream)), stamp):
                         for line in self._take(task, stream, stamp, content):
                             yield line
                 self._complain(splitter)
@@ -112,13 +108,10 @@ class SwarmLog:
     def _take(
         self, task: str, stream: Stream, stamp: str, content: bytes
     ) -> list[LogLine]:
-        position = self._positions.setdefault((task, stream), _Position())
-        if position.stamp == stamp:
-            position.frames += 1
-        else:
-            position.stamp, position.frames = stamp, 1
+        position = self._positions.setdefault((task, stream), _TaskPosition())
+        position.pass_frame(stamp)
         *whole, position.rest = (position.rest + content).split(b"\n")
-        if len(position.rest) > _LINE_LIMIT:
+        if len(position.rest) > LINE_LIMIT:
             whole.append(position.rest)
             position.rest = b""
         return [self._line(task, stream, stamp, line) for line in whole]
@@ -240,13 +233,3 @@ def _parse(frame: bytes) -> tuple[str, str, bytes]:
         if detail.startswith(_TASK_KEY):
             task = detail.removeprefix(_TASK_KEY)
     return stamp.decode(errors="replace"), task, content
-
-
-def _is_new(repeated: _Position | None, stamp: str) -> bool:
-    """Tell whether a frame was not read before; the repeated ones are counted down."""
-    if repeated is None or stamp > repeated.stamp:
-        return True
-    if stamp == repeated.stamp:
-        repeated.frames -= 1
-        return repeated.frames < 0
-    return False

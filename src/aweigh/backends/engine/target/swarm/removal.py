@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.swarm.api import (
     inspect_task,
     ready_nodes,
     tasks_of,

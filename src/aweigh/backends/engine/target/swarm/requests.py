@@ -6,17 +6,17 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm_api import inspect_service
-from aweigh.backends.engine.target.swarm_faults import took_another_turn
-from aweigh.backends.engine.target.swarm_spec import config_digest, service_document
+from aweigh.backends.engine.target.swarm.api import inspect_service
+from aweigh.backends.engine.target.swarm.faults import took_another_turn
+from aweigh.backends.engine.target.swarm.spec import config_digest, service_document
 from aweigh.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.swarm_api import Found
-    from aweigh.backends.engine.target.swarm_spec import Around
+    from aweigh.backends.engine.target.swarm.api import Found
+    from aweigh.backends.engine.target.swarm.spec import Surroundings
     from aweigh.flow.target import Deployment
 
 __all__ = ["Change", "roll_back", "send_deployment", "send_replicas"]
@@ -44,7 +44,7 @@ class Change:
 async def send_deployment(
     engine: Engine,
     wanted: Deployment,
-    around: Around,
+    around: Surroundings,
     before: Found | None,
     headers: Mapping[str, str],
 ) -> Change | None:

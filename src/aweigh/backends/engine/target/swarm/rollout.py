@@ -7,26 +7,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm_api import find_services
-from aweigh.backends.engine.target.swarm_faults import (
-    no_such,
+from aweigh.backends.engine.target.swarm.api import find_services
+from aweigh.backends.engine.target.swarm.faults import (
+    gone,
     not_startable,
     took_another_turn,
 )
-from aweigh.backends.engine.target.swarm_network import (
+from aweigh.backends.engine.target.swarm.network import (
     ensure_overlay,
     has_ingress,
     remove_overlay,
 )
-from aweigh.backends.engine.target.swarm_removal import remove_service
-from aweigh.backends.engine.target.swarm_requests import (
+from aweigh.backends.engine.target.swarm.removal import remove_service
+from aweigh.backends.engine.target.swarm.requests import (
     Change,
     roll_back,
     send_deployment,
     send_replicas,
 )
-from aweigh.backends.engine.target.swarm_spec import Around
-from aweigh.backends.engine.target.swarm_watch import wait_until_well
+from aweigh.backends.engine.target.swarm.spec import Surroundings
+from aweigh.backends.engine.target.swarm.watch import wait_until_well
 from aweigh.errors import DeployError, EngineError, ImageGoneError
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.target.labels import Labels
-    from aweigh.backends.engine.target.swarm_api import Found, Manager
-    from aweigh.backends.engine.target.swarm_secrets import SwarmSecrets
-    from aweigh.backends.engine.target.swarm_spec import Publish
+    from aweigh.backends.engine.target.swarm.api import Found, Manager
+    from aweigh.backends.engine.target.swarm.secrets import SwarmSecrets
+    from aweigh.backends.engine.target.swarm.spec import Publish
     from aweigh.events import Listener
     from aweigh.flow.target import Deployment
 
@@ -96,7 +96,7 @@ class Rollouts:
         for _ in range(_TRIES):
             found = await self.find(name)
             if found is None:
-                raise no_such(name)
+                raise gone(name)
             try:
                 await send_replicas(self.engine, found, replicas)
             except EngineError as exc:
@@ -125,7 +125,7 @@ class Rollouts:
             before = await self.find(wanted.name)
             used = before.secrets if before else ()
             secrets = await self.secrets.reuse(wanted.name, wanted.task.secrets, used)
-            around = Around(
+            around = Surroundings(
                 labels=self.labels,
                 secrets=secrets,
                 network=await ensure_overlay(self.engine, self.labels),

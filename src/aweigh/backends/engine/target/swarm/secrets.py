@@ -10,8 +10,8 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from aweigh.backends.engine.target.swarm_faults import not_startable
-from aweigh.backends.engine.target.swarm_spec import SecretFile
+from aweigh.backends.engine.target.swarm.faults import not_startable
+from aweigh.backends.engine.target.swarm.spec import SecretFile
 from aweigh.concurrency.settled import settled
 from aweigh.errors import EngineError
 

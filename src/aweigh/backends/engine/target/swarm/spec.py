@@ -15,17 +15,18 @@ from aweigh.backends.engine.target.labels import (
     NAMESPACE_LABEL,
     container_name,
 )
+from aweigh.backends.engine.target.mount import mount_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aweigh.backends.engine.target.labels import Labels
-    from aweigh.flow.target import Deployment, Mount, Resources, Task
+    from aweigh.flow.target import Deployment, Resources, Task
 
 __all__ = [
-    "Around",
     "Publish",
     "SecretFile",
+    "Surroundings",
     "config_digest",
     "job_document",
     "service_document",
@@ -62,7 +63,7 @@ class SecretFile(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class Surroundings:
     """What a service gets that its task does not say.
 
     Attributes:
@@ -93,7 +94,7 @@ def service_name(labels: Labels, name: str) -> str:
     return f"{wanted[: _NAME_LIMIT - 9]}-{mark}"
 
 
-def job_document(task: Task, around: Around) -> dict[str, object]:
+def job_document(task: Task, around: Surroundings) -> dict[str, object]:
     """Return the body of a request to run a task once.
 
     A service of one replica that is never restarted, and no job of the swarm: removing
@@ -112,7 +113,7 @@ def job_document(task: Task, around: Around) -> dict[str, object]:
     }
 
 
-def service_document(wanted: Deployment, around: Around) -> dict[str, object]:
+def service_document(wanted: Deployment, around: Surroundings) -> dict[str, object]:
     """Return the body of a request to create or update a service."""
     config = config_digest(wanted, around)
     container_labels = {
@@ -141,7 +142,7 @@ def service_document(wanted: Deployment, around: Around) -> dict[str, object]:
     }
 
 
-def config_digest(wanted: Deployment, around: Around) -> str:
+def config_digest(wanted: Deployment, around: Surroundings) -> str:
     """Return what a replica runs and how, in one word; replicas do not matter."""
     task = wanted.task
     resources = task.resources
@@ -164,7 +165,7 @@ def config_digest(wanted: Deployment, around: Around) -> str:
 
 
 def _container(
-    task: Task, around: Around, labels: Mapping[str, str]
+    task: Task, around: Surroundings, labels: Mapping[str, str]
 ) -> dict[str, object]:
     program, *arguments = task.command or ("",)
     document: dict[str, object] = {
@@ -188,22 +189,13 @@ def _container(
 
 
 def _mounts(task: Task) -> list[dict[str, object]]:
-    mounts = [_mount(mount) for mount in task.mounts]
+    mounts = [mount_document(mount) for mount in task.mounts]
     if not any(mount.target == _SHARED_DIRECTORY for mount in task.mounts):
         options = {"SizeBytes": _SHARED_MEMORY, "Mode": 0o1777}
         mounts.append(
             {"Type": "tmpfs", "Target": _SHARED_DIRECTORY, "TmpfsOptions": options}
         )
     return mounts
-
-
-def _mount(mount: Mount) -> dict[str, object]:
-    return {
-        "Type": "bind" if mount.source.startswith("/") else "volume",
-        "Source": mount.source,
-        "Target": mount.target,
-        "ReadOnly": mount.read_only,
-    }
 
 
 def _resources(resources: Resources, gpu_kind: str) -> dict[str, object]:
@@ -232,7 +224,7 @@ def _healthcheck(wanted: Deployment) -> dict[str, object]:
     }
 
 
-def _turn(wanted: Deployment, around: Around) -> dict[str, object]:
+def _turn(wanted: Deployment, around: Surroundings) -> dict[str, object]:
     # A node's own port can be held by one replica only: the old one has to go first.
     has_to_go = bool(wanted.ports) and around.publish == "host"
     return {
@@ -243,7 +235,7 @@ def _turn(wanted: Deployment, around: Around) -> dict[str, object]:
     }
 
 
-def _ports(wanted: Deployment, around: Around) -> list[dict[str, object]]:
+def _ports(wanted: Deployment, around: Surroundings) -> list[dict[str, object]]:
     return [
         {
             "Protocol": "tcp",

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.auth import auth_header
 from aweigh.backends.engine.target.labels import Labels
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.service import DeployedService
+from aweigh.backends.engine.target.swarm.api import (
     find_services,
     manager_of,
 )
-from aweigh.backends.engine.target.swarm_faults import (
-    SWARM,
-    no_such,
+from aweigh.backends.engine.target.swarm.faults import (
+    TARGET,
+    gone,
     not_startable,
     swarm_faults,
 )
-from aweigh.backends.engine.target.swarm_job import held_job, watch_job
-from aweigh.backends.engine.target.swarm_listing import running_services, url_of
-from aweigh.backends.engine.target.swarm_logs import service_logs
-from aweigh.backends.engine.target.swarm_network import (
+from aweigh.backends.engine.target.swarm.job import held_job, watch_job
+from aweigh.backends.engine.target.swarm.listing import running_services, url_of
+from aweigh.backends.engine.target.swarm.logs import service_logs
+from aweigh.backends.engine.target.swarm.network import (
     remove_overlay,
 )
-from aweigh.backends.engine.target.swarm_removal import remove_service
-from aweigh.backends.engine.target.swarm_rollout import Rollouts
-from aweigh.backends.engine.target.swarm_secrets import SwarmSecrets
-from aweigh.backends.engine.target.swarm_service import SwarmService
-from aweigh.backends.engine.target.swarm_spec import Around, job_document
+from aweigh.backends.engine.target.swarm.removal import remove_service
+from aweigh.backends.engine.target.swarm.rollout import Rollouts
+from aweigh.backends.engine.target.swarm.secrets import SwarmSecrets
+from aweigh.backends.engine.target.swarm.spec import Surroundings, job_document
 from aweigh.concurrency.settled import settled
 from aweigh.errors import EngineError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.swarm_api import Found, Manager
+    from aweigh.backends.engine.target.swarm.api import Found, Manager
     from aweigh.events import Listener
     from aweigh.flow.target import Deployment, LogLine, OnLog, Running, Task
     from aweigh.image.credential import CredentialSource
@@ -86,7 +86,7 @@ class SwarmTarget:
     @property
     def name(self) -> str:
         """What messages call it."""
-        return SWARM
+        return TARGET
 
     @property
     def pulls(self) -> bool:
@@ -109,7 +109,7 @@ class SwarmTarget:
             manager = await self._ask_manager()
             try:
                 secrets = await self._secrets.make("run", task.name, task.secrets)
-                around = Around(
+                around = Surroundings(
                     labels=self._labels,
                     secrets=secrets,
                     init=manager.has_init,
@@ -124,7 +124,7 @@ class SwarmTarget:
                 if task.secrets:
                     await settled(self._drop_secrets(task.name))
 
-    async def deploy(self, wanted: Deployment, /) -> SwarmService:
+    async def deploy(self, wanted: Deployment, /) -> DeployedService:
         """Start a service, or change the one of this name, and wait until it is well.
 
         Replicas are changed one after the other: the new one starts first, or, where
@@ -143,7 +143,7 @@ class SwarmTarget:
             manager = await self._ask_manager()
             found = await self._rollouts.deploy(wanted, manager, headers)
             url = await url_of(self._engine, found) if found else None
-        return SwarmService(
+        return DeployedService(
             self,
             name=wanted.name,
             image=wanted.task.image,
@@ -184,7 +184,7 @@ class SwarmTarget:
         with swarm_faults(f"the logs of {name} cannot be read"):
             found = await find_services(self._engine, self._labels, name)
             if not found:
-                raise no_such(name)
+                raise gone(name)
             lines = service_logs(
                 self._engine, found[-1].id, self._listener, follow=follow
             )
@@ -201,7 +201,7 @@ class SwarmTarget:
         with swarm_faults(f"{name} cannot be removed"):
             found = await find_services(self._engine, self._labels, name)
             if not found:
-                raise no_such(name)
+                raise gone(name)
             await self._remove(found)
             await self._secrets.remove_of(name)
             await remove_overlay(self._engine, self._labels)

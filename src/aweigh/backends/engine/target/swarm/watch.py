@@ -6,24 +6,24 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm_api import (
+from aweigh.backends.engine.target.swarm.api import (
     inspect_service,
     node_names,
     tasks_of,
 )
-from aweigh.backends.engine.target.swarm_faults import (
-    SWARM,
+from aweigh.backends.engine.target.swarm.faults import (
+    TARGET,
     failure,
     is_image_gone,
 )
-from aweigh.backends.engine.target.swarm_logs import last_lines
+from aweigh.backends.engine.target.swarm.logs import last_lines
 from aweigh.errors import DeployError, TargetError
 from aweigh.events import Warned
 
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
-    from aweigh.backends.engine.target.swarm_api import Found, SwarmTask
-    from aweigh.backends.engine.target.swarm_requests import Change
+    from aweigh.backends.engine.target.swarm.api import Found, SwarmTask
+    from aweigh.backends.engine.target.swarm.requests import Change
     from aweigh.events import Listener
 
 __all__ = ["wait_until_well"]
@@ -118,7 +118,7 @@ class _Watch:
         return DeployError(
             f"{self.name} was not well after {patience:g} s: {reason}",
             hint="see the lines above; docker service ps --no-trunc says more",
-            target=SWARM,
+            target=TARGET,
             log=log,
         )
 
@@ -192,7 +192,7 @@ class _Watch:
         return DeployError(
             f"{self.name} was not deployed: {reason} ({kept})",
             hint="see its last lines above; run it by hand with `aweigh run`",
-            target=SWARM,
+            target=TARGET,
             log=await self._log(bad),
         )
 
@@ -206,7 +206,7 @@ class _Watch:
         return DeployError(
             f"{self.name} {how} while it was being deployed",
             hint="let one deploy at a time change it, then deploy again",
-            target=SWARM,
+            target=TARGET,
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aweigh.concurrency.both import both, every
+from aweigh.concurrency.together import both, every, leaves, side_by_side
 
 
 class Worker:
@@ -86,3 +86,43 @@ async def test_every_answers_in_order_or_with_the_first_failure() -> None:
     with pytest.raises(ValueError, match="no"):
         await every([waiting.work("a"), failing.work("b")])
     assert waiting.cancelled
+
+
+async def test_a_failure_keeps_its_own_cause() -> None:
+    """No group stands between the failure and what led to it."""
+
+    async def fail() -> None:
+        raise ValueError("no") from KeyError("led to it")
+
+    with pytest.raises(ValueError, match="no") as caught:
+        await every([fail()])
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.__context__ is None
+
+
+async def test_no_more_than_the_limit_are_under_way() -> None:
+    """Each thing is worked on once, and a failure ends what is under way."""
+    under_way, most, seen = 0, 0, []
+
+    async def work(thing: int) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        seen.append(thing)
+        await asyncio.sleep(0)
+        under_way -= 1
+        if thing == 99:
+            raise ValueError("no")
+
+    await side_by_side(range(10), work, limit=3)
+    await side_by_side([], work, limit=3)
+    assert (sorted(seen), most) == (list(range(10)), 3)
+    with pytest.raises(ValueError, match="no"):
+        await side_by_side([99, *range(100)], work, limit=1)
+    assert seen[10:] == [99]
+
+
+def test_the_failures_of_groups_in_groups() -> None:
+    """All of them, in order."""
+    one, two = ValueError(), KeyError()
+    assert leaves(ExceptionGroup("", [ExceptionGroup("", [one]), two])) == [one, two]
