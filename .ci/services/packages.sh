@@ -3,6 +3,7 @@
 PACKAGES=(
   docker.io docker-registry skopeo umoci mmdebstrap apache2-utils openssl ca-certificates
   python3 python3-venv git make curl iproute2 procps zstd
+  zsh fish # completion is tested by asking the shells
 )
 PACKAGED_UNITS=(docker.service docker.socket containerd.service docker-registry.service)
 POLICY=/usr/sbin/policy-rc.d

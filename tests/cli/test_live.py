@@ -54,7 +54,7 @@ def test_stages_tell_where_each_is() -> None:
     assert [(stage.name, stage.text) for stage in stages.begun] == [
         (
             "image",
-            "built, 4.0 MiB, 1 layers pushed, 1 reused [2.0 s]",
+            "built, 4.0 MiB, 1 layer pushed, 1 reused [2.0 s]",
         ),
         ("bundle", "uploaded, 20 B sent [500 ms]"),
         ("code", "built [100 ms]"),

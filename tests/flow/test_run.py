@@ -92,7 +92,8 @@ async def test_a_target_is_told_everything(
     (task,) = target.tasks
     assert (result.exit_code, [line.text for line in lines]) == (7, ["one", "two"])
     assert task.command == ("python", "main.py")
-    assert (task.env, task.secrets) == ({"A": "1"}, {"token": "canary"})
+    assert task.env == {"PYTHONUNBUFFERED": "1", "A": "1"}
+    assert task.secrets == {"token": "canary"}
     assert task.resources == Resources(cpus=0.5)
     assert task.mounts == (
         Mount(source="/tmp", target="/data", read_only=True),

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -248,3 +249,14 @@ def test_errors_are_value_errors() -> None:
     with pytest.raises(ValueError, match="empty") as caught:
         ImageSpec("")
     assert isinstance(caught.value, AweighError)
+
+
+def test_a_table_without_a_name_says_what_to_add(tmp_path: Path) -> None:
+    """Neither the table nor the project is named: the error says where to write it."""
+    file = tmp_path / "pyproject.toml"
+    file.write_text('[tool.aweigh.image]\nbase = "b:1"\n')
+    with pytest.raises(
+        SpecError, match="does not say what the image is called"
+    ) as info:
+        ImageSpec.from_toml(file)
+    assert "[project]" in info.value.hint

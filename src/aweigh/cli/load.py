@@ -64,8 +64,9 @@ def _nearest_project(start: Path) -> str:
             return str(project)
     raise SpecError(
         f"no pyproject.toml with [tool.aweigh.image] in {start} or above",
-        hint="write two lines into pyproject.toml: [tool.aweigh.image] and base = "
-        '"python:3.12-slim"; or name a SPEC: a Dockerfile, a script, module:attribute',
+        hint="write three lines into pyproject.toml: [tool.aweigh.image], "
+        'name = "train", base = "python:3.12-slim"; or name a SPEC: a Dockerfile, a '
+        "script, module:attribute",
     )
 
 

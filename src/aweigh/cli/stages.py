@@ -44,7 +44,7 @@ class _Moved:
         sent = whole if done >= total else f"{readable_size(done)} of {whole}"
         parts = [sent] if total else []
         if self.pushed:
-            parts.append(f"{self.pushed} layers pushed")
+            parts.append(f"{self.pushed} layer{'s' * (self.pushed != 1)} pushed")
         if self.reused:
             parts.append(f"{self.reused} reused")
         return ", ".join(parts)
@@ -116,8 +116,8 @@ class Stages:
             case events.BlobPushed(layer=layer, reused=reused, size=size):
                 if size and not reused:
                     self._pushing.progress[layer] = (size, size)
-                self._pushing.reused += reused
-                self._pushing.pushed += not reused
+                self._pushing.reused += reused and layer != "config"
+                self._pushing.pushed += not reused and layer != "config"
                 self._at(self._pusher(), str(self._pushing))
             case events.BuildStepFinished() | events.BuildFinished():
                 pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aweigh import events
 from aweigh.cli.output import readable_size, readable_time
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from aweigh.events import Event
 
 __all__ = ["Tally"]
+
+_CONFIG: Final = "config"
 
 
 class Tally:
@@ -49,9 +51,10 @@ class Tally:
             case events.CodeDelivered(reference=reference, origin=origin):
                 self.code = reference
                 self._origins["code"] = origin
-            case events.BlobPushed(reused=reused, size=size):
-                self._reused += reused
-                self._pushed += not reused
+            case events.BlobPushed(layer=layer, reused=reused, size=size):
+                # The config is no layer, but its bytes moved.
+                self._reused += reused and layer != _CONFIG
+                self._pushed += not reused and layer != _CONFIG
                 self._image_bytes += 0 if reused else size
             case events.ServiceDeployed(url=url):
                 self.url = url or ""

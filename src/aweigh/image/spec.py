@@ -128,6 +128,11 @@ class ImageSpec:
         """
         table, project = read_table(Path(path))
         name = table.text("name") or project
+        if not name:
+            raise SpecError(
+                f"{os.fspath(path)} does not say what the image is called",
+                hint='add name = "..." to [tool.aweigh.image], or a [project] table',
+            )
         spec = cls(name, base=table.text("base"), python=table.text("python"))
         return apply_table(spec, table)
 
