@@ -66,6 +66,15 @@ bench: $(VENV)/ready services ## Run the benchmarks beside their peers
 	$(BIN)/python -m benchmarks.bench_bundle --report benchmarks/.envs/bundles.jsonl
 	$(BIN)/python -m benchmarks.bench_layers --sets science --runs 3 --prune
 	$(BIN)/python -m benchmarks.bench_layers --report benchmarks/.envs/layers.jsonl
+	$(BIN)/python -m benchmarks.bench_flows --runs 5
+	$(BIN)/python -m benchmarks.bench_process
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/ready services ## A few rounds of the benchmarks that take seconds
+	$(BIN)/python -m benchmarks.bench_check 5
+	$(BIN)/python -m benchmarks.bench_warm 3
+	$(BIN)/python -m benchmarks.bench_bundle --quick
+	$(BIN)/python -m benchmarks.bench_flows --runs 1 --sides docker,ours,cli,build
 
 DOCS := docs/_build
 .PHONY: docs

@@ -50,7 +50,9 @@ def documents(text: str) -> list[dict[str, Any]]:
 def test_a_job_and_a_deployment_of_one_image(flows: Flows) -> None:
     """A job by default; ports and replicas make a service of the same digest."""
     argv = ("render", "--dir", "src", "-q", "-e", "A=1", "--memory", "512m")
-    job = flows(*argv, "--name", "train", "--", "python3", "main.py")
+    job = flows(
+        *argv, "--target", "kubernetes", "--name", "train", "--", "python3", "main.py"
+    )
     assert job.code == 0, job.err
     (made,) = documents(job.out)
     (container,) = made["spec"]["template"]["spec"]["containers"]
@@ -73,6 +75,14 @@ def test_json_is_one_list(flows: Flows) -> None:
     listed = json.loads(made.out)
     assert listed["kind"] == "List"
     assert [item["kind"] for item in listed["items"]] == ["Deployment", "Service"]
+
+
+def test_other_targets_are_not_rendered(flows: Flows) -> None:
+    """A target that runs things has no manifests: exit code 2, and what to do."""
+    argv = ("render", "--target", "swarm", "--name", "api", "--", "python3", "main.py")
+    made = flows(*argv)
+    assert made.code == 2
+    assert "nothing is rendered for 'swarm'" in made.err
 
 
 def test_what_no_cluster_can_pull(flows: Flows) -> None:

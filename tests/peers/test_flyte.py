@@ -44,6 +44,17 @@ def test_the_example_builds_once(
     assert not [line for line in access_log.lines() if "flyte-example" in line]
 
 
+def test_flyte_finds_the_builder_by_its_name(
+    flyte: Peer, environ: dict[str, str]
+) -> None:
+    """The configuration's `builder: aweigh` is enough: the package says where it is."""
+    code = (
+        "from flyte.extend import ImageBuildEngine as engine;"
+        " print(engine._get_builder('aweigh'))"
+    )
+    assert "FlyteImageBuilder" in flyte.run(environ, "python", "-c", code)
+
+
 def test_the_image_is_what_flyte_described(
     flyte: Peer, environ: dict[str, str], services: Services, tmp_path: Path
 ) -> None:

@@ -30,6 +30,11 @@ __all__ = ["render"]
 
 async def render(arguments: argparse.Namespace) -> int:
     """Make the image exist, code included, and print manifests that name it."""
+    if arguments.target not in {None, "kubernetes"}:
+        raise SettingsError(
+            f"nothing is rendered for {arguments.target!r}",
+            hint="manifests are for kubernetes; run and deploy start on other targets",
+        )
     write = _print_list if arguments.json else _yaml_writer()
     around = Around.of(arguments)
     with view(arguments) as seen:
