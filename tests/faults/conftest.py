@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from aweigh import Settings
-from aweigh.backends import engine as engine_backend
 from aweigh.backends import registry as registry_backend
+from aweigh.backends.engine import client as engine_client
 from aweigh.backends.engine.client import Deadlines
 from aweigh.settings import environment
 from aweigh.testing import FaultProxy
@@ -39,8 +39,8 @@ def deadline(monkeypatch: pytest.MonkeyPatch) -> float:
 def engine_deadlines(monkeypatch: pytest.MonkeyPatch) -> Deadlines:
     """Give the engine a second for an answer or a push, three for a build."""
     short = Deadlines(answer=1.0, build=3.0, push=1.0)
-    opening = functools.partial(engine_backend.open_engine, deadlines=short)
-    monkeypatch.setattr(engine_backend, "open_engine", opening)
+    opening = functools.partial(engine_client.open_engine, deadlines=short)
+    monkeypatch.setattr(engine_client, "open_engine", opening)
     return short
 
 
