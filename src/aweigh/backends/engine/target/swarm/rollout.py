@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.target.swarm.api import find_services
+from aweigh.backends.engine.target.swarm.api import find_services, tasks_of
 from aweigh.backends.engine.target.swarm.faults import (
     gone,
     not_startable,
@@ -76,9 +76,11 @@ class Rollouts:
             DeployError: It does not get well; the version before runs again.
             EngineError: The engine is missing, no manager, or refuses.
         """
+        # Before it begins: the swarm may be done with a bad version at the first look.
+        known = await self._ended(await self.find(wanted.name))
         change = await self._begin(wanted, manager, headers)
         try:
-            await self._wait(wanted.name, change)
+            await self._wait(wanted.name, change, known)
         except (DeployError, ImageGoneError):
             await self._undo(wanted.name, change)
             raise
@@ -97,6 +99,7 @@ class Rollouts:
             found = await self.find(name)
             if found is None:
                 raise gone(name)
+            known = await self._ended(found)
             try:
                 await send_replicas(self.engine, found, replicas)
             except EngineError as exc:
@@ -107,7 +110,7 @@ class Rollouts:
             change = Change(
                 service=found.id, config=found.config, replicas=replicas, before=found
             )
-            await self._wait(name, change)
+            await self._wait(name, change, known)
             return
         raise not_startable(f"{name} is being changed all the time", hint="try again")
 
@@ -144,11 +147,19 @@ class Rollouts:
             hint="let one deploy at a time change it",
         )
 
-    async def _wait(self, name: str, change: Change) -> None:
+    async def _ended(self, found: Found | None) -> frozenset[str]:
+        """Return the tasks of a service that have ended."""
+        if found is None:
+            return frozenset()
+        tasks = await tasks_of(self.engine, found.id)
+        return frozenset(task.id for task in tasks if task.has_ended)
+
+    async def _wait(self, name: str, change: Change, known: frozenset[str]) -> None:
         await wait_until_well(
             self.engine,
             name,
             change,
+            known=known,
             monitor=self.monitor,
             patience=self.patience,
             listener=self.listener,
@@ -171,10 +182,11 @@ class Rollouts:
         await self.secrets.remove_of(name)
 
     async def _return_to(self, before: Found, now: Found) -> None:
+        known = await self._ended(now)
         await roll_back(self.engine, now.id)
         change = Change(
             service=now.id, config=before.config, replicas=before.replicas, before=now
         )
         # Whatever is wrong with the old version, the fault of the new one is told.
         with suppress(DeployError, ImageGoneError):
-            await self._wait(before.name, change)
+            await self._wait(before.name, change, known)

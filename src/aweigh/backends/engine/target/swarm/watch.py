@@ -41,6 +41,7 @@ async def wait_until_well(
     name: str,
     change: Change,
     *,
+    known: frozenset[str],
     monitor: float,
     patience: float,
     listener: Listener,
@@ -51,6 +52,7 @@ async def wait_until_well(
         engine: A manager.
         name: The service, as the user knows it.
         change: What was asked for.
+        known: Tasks that had ended before it was: how they did is no news.
         monitor: Seconds a replica has to keep running.
         patience: Seconds until all of it has to be done.
         listener: Hears why it takes long.
@@ -60,7 +62,7 @@ async def wait_until_well(
         DeployError: A replica does not get well, or somebody else changed the service.
         EngineError: The engine is missing, or no manager.
     """
-    watch = _Watch(engine, name, change, monitor, listener)
+    watch = _Watch(engine, name, change, known, monitor, listener)
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience
     while not await watch.is_well():
@@ -74,12 +76,12 @@ class _Watch:
     engine: Engine
     name: str
     change: Change
+    known: frozenset[str]
     monitor: float
     listener: Listener
     well_since: float | None = field(default=None, init=False)
     told: str = field(default="", init=False)
     waiting: dict[str, float] = field(default_factory=dict, init=False)
-    known: frozenset[str] | None = field(default=None, init=False)
 
     async def is_well(self) -> bool:
         """Look once.
@@ -91,10 +93,6 @@ class _Watch:
         if found is None:
             raise self._lost("was removed")
         tasks = await tasks_of(self.engine, self.change.service)
-        if self.known is None:
-            # What failed before is no news; of a new service nothing has.
-            old = self.change.before is not None
-            self.known = frozenset(task.id for task in tasks if old and task.has_ended)
         bad = self._bad(tasks)
         if found.config != self.change.config:
             if not found.update.startswith("rollback"):
@@ -128,7 +126,7 @@ class _Watch:
             for task in tasks
             if task.config == self.change.config
             and task.state in _ENDED_BADLY
-            and task.id not in (self.known or ())
+            and task.id not in self.known
         )
 
     def _swarm_watches(self, found: Found) -> bool:
