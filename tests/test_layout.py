@@ -394,7 +394,7 @@ def test_the_command_line(services: Services, tmp_path: Path) -> None:
     assert (told["location"], told["origin"]) == ("layout", "recalled")
     doctor = aweigh("doctor", "--json")
     assert doctor.code == 0, doctor.out
-    assert "executes nothing" in doctor.json["engine"]["detail"]
+    assert "images of Python packages" in doctor.json["engine"]["detail"]
     assert f"{tmp_path}/data/images" in doctor.json["registry"]["detail"]
     (tmp_path / "data" / "images" / "index.json").write_text("[")
     environ["AWEIGH_BUILDER"] = "assemble"

@@ -166,14 +166,14 @@ def _ray(place: Place, stack: ExitStack) -> Side:
     quiet = environ(RAY_USAGE_STATS_ENABLED="0")
     start = [str(ray.program("ray")), "start", "--head", "--port=0", "--num-cpus=2"]
     subprocess.run(
-        [*start, "--dashboard-host=127.0.0.1", "--dashboard-port=18265"],
+        [*start, "--node-ip-address=127.0.0.1", "--dashboard-port=8265"],
         env=quiet,
         check=True,
         capture_output=True,
     )
     stop = [str(ray.program("ray")), "stop", "--force"]
     stack.callback(subprocess.run, stop, check=False, capture_output=True)
-    command = [ray.program("python"), _HERE / "ray.py", "http://127.0.0.1:18265"]
+    command = [ray.program("python"), _HERE / "ray_side.py", "http://127.0.0.1:8265"]
     return _Driver(stack, command, quiet)
 
 
@@ -194,7 +194,7 @@ def _prefect(place: Place, stack: ExitStack) -> Side:
     worker = [program, "worker", "start", "--pool", "bench"]
     stack.enter_context(_background(worker, told))
     return _Driver(
-        stack, [prefect.program("python"), _HERE / "prefect.py", "bench"], told
+        stack, [prefect.program("python"), _HERE / "prefect_side.py", "bench"], told
     )
 
 

@@ -1,7 +1,7 @@
 """Ray's side: a job submitted to a cluster that is up, with a working_dir.
 
-Runs in Ray's own environment: `python ray.py ADDRESS`, and is told and answers like
-ours.
+Runs in Ray's own environment: `python ray_side.py ADDRESS`, and is told and answers
+like ours.
 """
 
 from __future__ import annotations

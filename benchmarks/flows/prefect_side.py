@@ -1,7 +1,8 @@
 """Prefect's side: a deployment run by a process worker, from the code's own directory.
 
-Runs in Prefect's own environment: `python prefect.py POOL`, and is told and answers
-like ours. The flow writes its line into a file beside its code, which is watched.
+Runs in Prefect's own environment: `python prefect_side.py POOL`, and is told and
+answers like ours. The flow writes its line into a file beside its code, which is
+watched.
 """
 
 from __future__ import annotations
