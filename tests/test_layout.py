@@ -400,5 +400,5 @@ def test_the_command_line(services: Services, tmp_path: Path) -> None:
     environ["AWEIGH_BUILDER"] = "assemble"
     doctor = aweigh("doctor", "--json")
     assert doctor.code == 1
-    assert doctor.json["engine"]["detail"].startswith("not needed")
+    assert doctor.json["engine"]["level"] == "note"
     assert "delete" in doctor.json["registry"]["hint"]
