@@ -250,7 +250,8 @@ sys.exit(main(["cache", "dir"]))
 
 
 @pytest.mark.parametrize(
-    "module", ["argparse", "asyncio", "aweigh.cli.cache", "aweigh.settings", "platformdirs"]
+    "module",
+    ["argparse", "asyncio", "aweigh.cli.cache", "aweigh.settings", "platformdirs"],
 )
 def test_ctrl_c_during_imports_shows_no_traceback(module: str) -> None:
     """Whatever is being imported when it comes."""
