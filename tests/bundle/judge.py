@@ -73,7 +73,7 @@ def packs_of(lines: Iterable[tuple[Line, int]]) -> list[list[tuple[Line, int]]]:
             weight = 0
         packs[-1].append((line, content))
         weight += own
-        drawn = weight >= 64 * 1024 and zlib.crc32(path) * 98304 < own * 2**32
+        drawn = weight >= 96 * 1024 and zlib.crc32(path) * 81920 < own * 2**32
         if large or drawn:
             packs.append([])
             weight = 0

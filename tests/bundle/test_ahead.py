@@ -1,6 +1,8 @@
 """Packs that are made while the tree is scanned are those that would be made after."""
 
+import asyncio
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from aweigh.bundle.form import Form
 from aweigh.bundle.pack import Packing
 from aweigh.bundle.recall import BundlePolicy
 from aweigh.bundle.store import Held
-from aweigh.errors import StoreUnavailableError
+from aweigh.errors import StoreError, StoreUnavailableError
 from aweigh.events import Event, TreeScanned
 from aweigh.testing.store import MemoryStore
 from aweigh.tree import content
@@ -32,6 +34,29 @@ def tree(tmp_path: Path) -> Path:
     (root / "zz").write_bytes(b"last")
     (root / "d3.txt").write_bytes(b"between d3 and its content")
     return root
+
+
+class Directory(MemoryStore):
+    """A store that takes packs at once, as a directory does."""
+
+    def __init__(self) -> None:
+        """Take everything."""
+        super().__init__()
+        self.taken: Counter[str] = Counter()
+        self.full = False
+
+    def put_now(self, name: str, body: bytes, /) -> bool:
+        """Create an object."""
+        if self.full:
+            raise StoreError("it is full", hint="make room")
+        if name in self.objects:
+            return False
+        self.objects[name] = body
+        self.taken[name] += 1
+        return True
+
+
+STORES = pytest.mark.parametrize("kind", [MemoryStore, Directory])
 
 
 @pytest.fixture
@@ -81,6 +106,69 @@ async def test_packs_are_made_while_files_are_read(
 
 
 @pytest.mark.usefixtures("patient")
+async def test_a_directory_gets_them_at_once(tree: Path) -> None:
+    """Nothing of what it took is asked for or put again, and all of it is counted."""
+    store = Directory()
+    bundle = await Bench(store=store).upload(tree)
+    assert len(store.taken) > len(store.objects) * 2 / 3
+    assert store.requests["head"] < len(store.objects) / 3
+    assert bundle.uploaded_bytes == sum(map(len, store.objects.values()))
+    after = MemoryStore()
+    await Bench(store=after).upload(tree)
+    # The pack with the empty directory was another one while nobody knew of that.
+    assert after.objects.items() <= store.objects.items()
+    assert len(store.objects) - len(after.objects) <= 1
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_directory_that_takes_nothing(tree: Path) -> None:
+    """What it refuses is put as if nobody had tried."""
+    store, plain = Directory(), MemoryStore()
+    store.full = True
+    bundle = await Bench(store=store).upload(tree)
+    await Bench(store=plain).upload(tree)
+    assert store.objects == plain.objects
+    assert bundle.uploaded_bytes == sum(map(len, store.objects.values()))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_one_of_many_puts_them(tree: Path, tmp_path: Path) -> None:
+    """Whoever scans the same tree at the same time sends nothing again."""
+    store = Directory()
+    benches = [Bench(store=store, locks=tmp_path / "locks") for _ in range(4)]
+    bundles = await asyncio.gather(*(bench.upload(tree) for bench in benches))
+    assert store.taken
+    sent = sum(bundle.uploaded_bytes for bundle in bundles)
+    assert sent == sum(map(len, store.objects.values()))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_cancelled_it_puts_no_more(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan's thread goes on, and the store gets nothing from it."""
+    store, reached, go_on = Directory(), threading.Event(), threading.Event()
+    original = content.Contents._look
+
+    def look(self: content.Contents, path: str, *rest: object) -> object:
+        if path == "d6/deep/":
+            reached.set()
+            go_on.wait(30)
+        return original(self, path, *rest)  # type: ignore[arg-type]  # as given
+
+    monkeypatch.setattr(content.Contents, "_look", look)
+    uploading = asyncio.create_task(Bench(store=store).upload(tree))
+    assert await asyncio.to_thread(reached.wait, 30)
+    uploading.cancel()
+    await asyncio.wait([uploading])
+    had = len(store.taken)
+    go_on.set()
+    await asyncio.sleep(0.2)
+    assert 0 < len(store.taken) <= had + 1
+    assert not any(name.startswith("bundles/") for name in store.objects)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_nothing_is_made_for_a_store_that_has_it(
     tree: Path, packed: list[int]
 ) -> None:
@@ -95,8 +183,11 @@ async def test_nothing_is_made_for_a_store_that_has_it(
     assert bundle.uploaded_bytes > packed[0]
 
 
+@STORES
 @pytest.mark.usefixtures("patient")
-async def test_an_edit_of_two_files_is_noticed(tree: Path) -> None:
+async def test_an_edit_of_two_files_is_noticed(
+    kind: type[MemoryStore], tree: Path
+) -> None:
     """Packs were made before it: they hold neither of the two, or both."""
     scans: list[Event] = []
 
@@ -107,14 +198,15 @@ async def test_an_edit_of_two_files_is_noticed(tree: Path) -> None:
                 (tree / "d0" / "f0000").write_bytes(b"new")
                 (tree / "zz").write_bytes(b"new")
 
-    bundle = await Bench(also=listen).upload(tree)
+    bundle = await Bench(store=kind(), also=listen).upload(tree)
     assert len(scans) == 2
     assert bundle.digest == (await Bench().upload(tree)).digest
 
 
+@STORES
 @pytest.mark.usefixtures("patient")
 async def test_an_edit_during_the_scan_is_noticed(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[MemoryStore], tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that was packed already and one that was not read yet change together."""
     original = content.Contents._look
@@ -131,13 +223,16 @@ async def test_an_edit_during_the_scan_is_noticed(
             scans.append(event)
 
     monkeypatch.setattr(content.Contents, "_look", look)
-    bundle = await Bench(also=listen).upload(tree)
+    bundle = await Bench(store=kind(), also=listen).upload(tree)
     assert len(scans) == 2
     assert bundle.digest == (await Bench().upload(tree)).digest
 
 
+@STORES
 @pytest.mark.usefixtures("patient")
-async def test_a_touched_file_is_packed_again(tree: Path, packed: list[int]) -> None:
+async def test_a_touched_file_is_packed_again(
+    kind: type[MemoryStore], tree: Path, packed: list[int]
+) -> None:
     """New times with the old content cost one pack, not the scan."""
     scans: list[Event] = []
 
@@ -146,7 +241,7 @@ async def test_a_touched_file_is_packed_again(tree: Path, packed: list[int]) -> 
             scans.append(event)
             (tree / "d0" / "f0000").touch()
 
-    store = MemoryStore()
+    store = kind()
     await Bench(store=store, also=listen).upload(tree)
     assert len(scans) == 1
     assert 0 < len(packed) < len(store.objects) / 3

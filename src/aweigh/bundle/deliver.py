@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aweigh.bundle.archives import ArchiveDelivery
@@ -17,6 +18,7 @@ from aweigh.events import Warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from aweigh.bundle.bundle import BundleUri
@@ -54,6 +56,30 @@ class _Deliver:
         """Make the small pack that has this listing; blocking."""
         return packed(listing, contents)
 
+    def turn(
+        self,
+        locks: Path | None,
+        key: str,
+        listener: Listener,
+        *,
+        wait_deadline: float | None = None,
+    ) -> AbstractAsyncContextManager[None]:
+        """Return what is held while packs of a tree are put ahead.
+
+        Args:
+            locks: Directory of lock files; None for no locks.
+            key: Under which the tree is remembered.
+            listener: Hears that we wait.
+            wait_deadline: The moment on ``time.monotonic`` to give up waiting at.
+
+        Raises:
+            LockTimeoutError: When it is entered, the deadline passed.
+        """
+        if locks is None:
+            return nullcontext()
+        lock = FileLock(locks, f"ahead {key}", purpose="upload packs of a tree")
+        return lock.hold(listener=listener, wait_deadline=wait_deadline)
+
 
 deliver: Final = _Deliver()
 
@@ -62,25 +88,43 @@ async def _deliver(
     store: Store, freight: Freight, listener: Listener, *, locks: Path | None
 ) -> Bundle:
     uri, tree = freight.uri, freight.tree
+    ahead = freight.ahead
+    placed = ahead.placed if ahead else {}
+    packs = {pack.name for pack in freight.manifest.packs} if placed else set()
 
     async def look() -> Lacking:
-        return await lacking(
-            store, uri, freight.manifest, freight.known, before=freight.before
+        found = await lacking(
+            store,
+            uri,
+            freight.manifest,
+            freight.known,
+            before=freight.before,
+            sure=placed,
         )
+        moved = packs & ahead.moved if ahead else set()
+        return replace(found, gone=found.gone | moved)
 
     found = await look()
-    sent = 0
+    sent = sum(placed.values())
     if found.names:
         async with AsyncExitStack() as stack:
             if locks is not None:
                 lock = FileLock(locks, str(uri), purpose=f"upload {uri}")
                 await stack.enter_async_context(lock.hold(listener=listener))
+                others = not placed and ahead is not None
+                if others:
+                    async with deliver.turn(locks, freight.key, listener):
+                        pass
                 # Whoever held it before has put this object last, if it got so far.
                 last = uri.manifest if uri.form is Form.PACKS else uri.archive
-                if last not in found.gone or await store.head(last) is not None:
+                if (
+                    others
+                    or last not in found.gone
+                    or await store.head(last) is not None
+                ):
                     found = await look()
             try:
-                sent = await _put(store, freight, found, listener)
+                sent += await _put(store, freight, found, listener)
             except StoreError as error:
                 if found.gone:
                     raise

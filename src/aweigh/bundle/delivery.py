@@ -153,7 +153,7 @@ class Delivery:
         )
 
     def _body(self, pack: Pack, pieces: list[Rows]) -> bytes:
-        made = self.ahead and self.ahead.take(pack, self.tree.kept)
+        made = self.ahead and self.ahead.take(pack)
         return made or Packing(self.tree, pieces, threads=1).whole()
 
     async def _put_small(self, made: tuple[Pack, bytes]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from aweigh.bundle.ahead import Ahead
@@ -31,6 +32,7 @@ class Freight:
         known: Packs of the store that need no question.
         before: What was put before this moment is put again; see
             `aweigh.bundle.lacking`.
+        key: Under which the tree is remembered.
         ahead: Packs that are made already.
     """
 
@@ -39,6 +41,7 @@ class Freight:
     manifest: Manifest
     known: KnownPacks | None
     before: float
+    key: str
     ahead: Ahead | None = None
 
 
@@ -53,4 +56,22 @@ class Deliver(Protocol):
 
     def pack(self, listing: bytes, contents: Iterable[bytes]) -> bytes:
         """Make a small pack."""
+        ...
+
+    def turn(
+        self,
+        locks: Path | None,
+        key: str,
+        listener: Listener,
+        *,
+        wait_deadline: float | None = None,
+    ) -> AbstractAsyncContextManager[None]:
+        """Return what is held while packs of a tree are put ahead.
+
+        Args:
+            locks: Directory of lock files; None for no locks.
+            key: Under which the tree is remembered.
+            listener: Hears that we wait.
+            wait_deadline: The moment on ``time.monotonic`` to give up waiting at.
+        """
         ...

@@ -51,6 +51,7 @@ async def lacking(
     known: KnownPacks | None = None,
     *,
     before: float,
+    sure: Collection[str] = (),
 ) -> Lacking:
     """Find out what is to be put so that a store has a bundle, and keeps it.
 
@@ -64,17 +65,18 @@ async def lacking(
         manifest: Its packs.
         known: Packs that need no question as long as their bundle is there.
         before: What was put before is old; in seconds since the epoch.
+        sure: Objects that were put a moment ago.
 
     Raises:
         StoreError: The store did not say.
     """
     if uri.form is not Form.PACKS:
         return await _ask(store, {uri.archive}, before)
-    packs = {pack.name for pack in manifest.packs}
+    packs = {pack.name for pack in manifest.packs}.difference(sure)
     if known is None:
         return await _ask(store, packs | {uri.manifest}, before)
-    sure = known.listings
-    names = {pack.name for pack in manifest.packs if pack.listing not in sure}
+    listings = known.listings
+    names = {pack.name for pack in manifest.packs if pack.listing not in listings}
     names.add(uri.manifest)
     last = known.manifest(uri.store)
     found = await _ask(store, names | {last}, before)

@@ -27,21 +27,21 @@ from aweigh.oci.digest import Digest
 from aweigh.tree.rows import SYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aweigh.tree.entry import Entry
     from aweigh.tree.rows import Rows
 
-__all__ = ["ALONE", "Manifest", "Pack", "bundle_digest", "cut"]
+__all__ = ["ALONE", "Manifest", "Pack", "bundle_digest", "cut", "object_name"]
 
 MAGIC: Final = b"aweigh bundle manifest 2\n"
 # A pack of small files has between the smallest size and the largest, unless the tree
 # or a large file ends it: few enough requests for a whole tree, and so little that one
 # edit sends less than 256 KiB, listing and manifest included, however badly it packs.
-SMALLEST: Final = 64 << 10
+SMALLEST: Final = 96 << 10
 LARGEST: Final = 224 << 10
 # Beyond the smallest size a pack ends after so many bytes on average.
-_SPREAD: Final = 96 << 10
+_SPREAD: Final = 80 << 10
 # A file from this size on is a pack of its own.
 ALONE: Final = LARGEST
 # More is not one bundle: whoever fetches it keeps all names in memory.
@@ -67,10 +67,26 @@ class Pack:
     count: int
     size: int
 
+    @classmethod
+    def of(cls, pieces: Sequence[Rows]) -> tuple[Pack, bytes]:
+        """Describe a pack of these entries, and write its listing.
+
+        Raises:
+            TreeError: An entry could not be unpacked anywhere.
+        """
+        listing = encode_rows(pieces)
+        size = sum(sum(rows.sizes) for rows in pieces)
+        return cls(Digest.of(listing), sum(map(len, pieces)), size), listing
+
     @property
     def name(self) -> str:
         """Name of the object that holds it; equal packs of all bundles are one."""
-        return f"packs/{self.listing.hex}"
+        return object_name(self.listing)
+
+
+def object_name(listing: Digest) -> str:
+    """Return the name of the object that holds the pack with this listing."""
+    return f"packs/{listing.hex}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +115,7 @@ class Manifest:
         Raises:
             TreeError: An entry could not be unpacked anywhere, or there are too many.
         """
-        packs: list[Pack] = []
-        for pieces in cut(batches):
-            listing = Digest.of(encode_rows(pieces))
-            size = sum(sum(rows.sizes) for rows in pieces)
-            packs.append(Pack(listing, sum(map(len, pieces)), size))
+        packs = [Pack.of(pieces)[0] for pieces in cut(batches)]
         count = sum(pack.count for pack in packs)
         if count > ENTRIES:
             raise TreeError(

@@ -136,7 +136,8 @@ class Scanner:
             raise self._empty(tree)
         manifest = None
         if known is None or not tree.unchanged:
-            manifest = Manifest.of_rows(tree.entries.rows())
+            manifest = ahead.manifest(len(tree.entries)) if ahead else None
+            manifest = manifest or Manifest.of_rows(tree.entries.rows())
             known = KnownTree.of(tree, manifest.digest)
         return ScannedTree(
             tree=tree,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from aweigh.errors import SettingsError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from typing import Self
 
-__all__ = ["Held", "Scheme", "Store", "StoreUrl"]
+__all__ = ["Held", "PromptStore", "Scheme", "Store", "StoreUrl"]
 
 _LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~!$&'()*+,;=:/-]*")
 _HINT = (
@@ -174,5 +174,18 @@ class Store(Protocol):
             size: Bytes it may have at most; None when nobody knows.
 
         Cancelling leaves what was there, or the new object.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptStore(Store, Protocol):
+    """A store that needs no network: putting something small there takes no waiting."""
+
+    def put_now(self, name: str, body: bytes, /) -> bool:
+        """Create a small object as `put` does; blocking.
+
+        Raises:
+            StoreError: It cannot be written.
         """
         ...

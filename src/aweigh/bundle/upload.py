@@ -24,6 +24,7 @@ from aweigh.events.bundle import BundleUploaded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from aweigh.bundle.freight import Deliver
@@ -147,7 +148,7 @@ class BundleUploader:
             try:
                 # After a surprise, what was known of the files is no longer trusted.
                 scanned = await (
-                    self._scan_ahead(scanner)
+                    self._scan_ahead(scanner, key)
                     if known is None and not changed and form is Form.PACKS
                     else scanner.run(None if changed else known, self._listener)
                 )
@@ -209,7 +210,7 @@ class BundleUploader:
             reason=reason,
         )
 
-    async def _scan_ahead(self, scanner: Scanner) -> ScannedTree:
+    async def _scan_ahead(self, scanner: Scanner, key: str) -> ScannedTree:
         """Scan a tree that nothing is known of, and make packs meanwhile.
 
         Unless the tree is small, the store is asked for one of its packs.
@@ -217,7 +218,12 @@ class BundleUploader:
         if self._policy.offline:
             return await scanner.run(None, self._listener)
         ahead = Ahead()
-        async with ahead.asking(self._open, self._deliver):
+
+        def turn(deliver: Deliver) -> AbstractAsyncContextManager[None]:
+            now = time.monotonic()
+            return deliver.turn(self._locks, key, self._listener, wait_deadline=now)
+
+        async with ahead.asking(self._open, self._deliver, turn):
             return await scanner.run(None, self._listener, ahead)
 
     async def _ensure(
@@ -244,7 +250,13 @@ class BundleUploader:
         known = await self._answers.known_packs(memory, key) if in_packs else None
         before = self._answers.before()
         freight = Freight(
-            uri, scanned.tree, manifest, known, before, ahead=scanned.ahead
+            uri,
+            scanned.tree,
+            manifest,
+            known,
+            before,
+            ahead=scanned.ahead,
+            key=tree,
         )
         bundle = await self._share(freight)
         at = known.verified_at if known else self._clock()

@@ -137,6 +137,24 @@ class DirectoryStore:
         del size
         return await self._put(name, chunks, Passing(self._root, self._path(name)))
 
+    def put_now(self, name: str, body: bytes, /) -> bool:
+        """Create a small object; blocking, and without a deadline.
+
+        Args:
+            name: Its name below the store's URL.
+            body: Its bytes.
+
+        Returns:
+            False when the object existed already; it is then left as it was.
+
+        Raises:
+            StoreError: The directory cannot be written.
+        """
+        try:
+            return Passing(self._root, self._path(name)).whole(body)
+        except OSError as error:
+            raise translate(error, self._url, f"put {name}") from error
+
     async def renew(
         self, name: str, chunks: AsyncIterator[bytes] | bytes, /, *, size: int | None
     ) -> None:
