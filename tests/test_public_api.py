@@ -11,8 +11,10 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import aweigh
-from aweigh import errors, events
+from aweigh import errors, events, shared
 from aweigh.flow import target
 
 if TYPE_CHECKING:
@@ -132,6 +134,15 @@ def test_every_name_is_there_and_no_other() -> None:
     public = {name for name in dir(aweigh) if not name.startswith("_")}
     modules = {name for name in public if inspect.ismodule(getattr(aweigh, name))}
     assert public - modules - {"TYPE_CHECKING"} == set(aweigh.__all__)
+
+
+@pytest.mark.parametrize("name", shared.__all__)
+def test_functions_take_what_the_session_takes(name: str) -> None:
+    """Each has its signature written out twice, for editors; they never part."""
+    own = dict(inspect.signature(getattr(shared, name)).parameters)
+    assert own.pop("settings").default is None
+    there = inspect.signature(getattr(aweigh.Session, name)).parameters
+    assert list(own.values()) == [there[one] for one in there if one in own]
 
 
 if __name__ == "__main__":

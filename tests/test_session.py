@@ -24,6 +24,7 @@ from aweigh.events import BuildStepStarted, ImageEnsured
 from aweigh.oci import Reference
 from aweigh.testing.doubles import RecordingListener
 from tests.conftest import AccessLog
+from tests.faults.support import running_commands
 from tests.services import Services
 
 
@@ -197,28 +198,15 @@ async def test_cancelled_build_leaves_nothing_running(
     async with open_session(live, listener=heard) as session:
         task = asyncio.create_task(session.ensure_image(spec))
         async with asyncio.timeout(60):
-            while not await asyncio.to_thread(_processes, f"sleep {naps}"):
+            while not await asyncio.to_thread(running_commands, f"sleep {naps}"):
                 await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(5):
-            while await asyncio.to_thread(_processes, f"sleep {naps}"):
+            while await asyncio.to_thread(running_commands, f"sleep {naps}"):
                 await asyncio.sleep(0.05)
         assert not (await session.explain(spec)).image.exists
-
-
-def _processes(command: str) -> list[str]:
-    """Return the ids of running processes with this command line."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").strip()
-        except OSError:
-            continue
-        if line == command.encode():
-            found.append(entry.parent.name)
-    return found
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is asked for less often; imported when that is first asked."""
+"""Fetching and explaining, asked for less often; imported when one is first asked."""
 
 from __future__ import annotations
 

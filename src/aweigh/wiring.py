@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aweigh.image.credential import CredentialSource
     from aweigh.image.image import Location
     from aweigh.image.make import ImageTools
+    from aweigh.image.obtain import ImageObtainer
     from aweigh.image.preview import LayerExplainer
     from aweigh.memory import Memory
     from aweigh.parts import Parts
@@ -107,6 +108,13 @@ class Backends:
         from aweigh.backends.registry import RegistryChecker
 
         return RegistryChecker(registry)
+
+    async def obtainer(self) -> type[ImageObtainer]:
+        """Return what obtains images, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.image.obtain")
+        from aweigh.image.obtain import ImageObtainer
+
+        return ImageObtainer
 
     async def coder(self, location: Location, /) -> CodeMaker:
         """Return what puts code on images of this holder."""

@@ -17,22 +17,11 @@ from aweigh.archive.member import Member
 from aweigh.archive.tar import CHUNK, tar_chunks
 from aweigh.errors import ChangedError, TreeError
 from aweigh.oci.digest import Digest
+from tests.archive.members import file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-def file(path: str, content: bytes, *, executable: bool = False) -> Member:
-    """A file member that carries its content."""
-    return Member(
-        path=path,
-        kind="file",
-        executable=executable,
-        size=len(content),
-        source=content,
-        digest=Digest.of(content),
-    )
 
 
 def packed(members: list[Member]) -> bytes:

@@ -19,23 +19,12 @@ from aweigh.archive.member import Member, with_directories
 from aweigh.archive.zipped import zip_chunks
 from aweigh.errors import ChangedError, TreeError
 from aweigh.oci.digest import Digest
+from tests.archive.members import file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
-
-
-def file(path: str, content: bytes, *, executable: bool = False) -> Member:
-    """A file member that carries its content."""
-    return Member(
-        path=path,
-        kind="file",
-        executable=executable,
-        size=len(content),
-        source=content,
-        digest=Digest.of(content),
-    )
 
 
 def packed(members: list[Member]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aweigh.cli.completion import script
-from aweigh.cli.main import whole_parser
+from aweigh.cli.grammar import whole_parser
 
 _BASH = """
 source "$1"; shift

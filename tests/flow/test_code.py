@@ -2,21 +2,20 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from aweigh import ImageSpec, Session, Settings, open_session
-from aweigh.backends.registry import RegistryClient, open_registry
+from aweigh.backends.registry import RegistryClient
 from aweigh.errors import ChangedError, ImageGoneError, UndecidedError
-from aweigh.events import BlobPushed, CodeDelivered, silent
+from aweigh.events import BlobPushed, CodeDelivered
 from aweigh.flow.load import Loaded
 from aweigh.flow.prepare import Prepared
 from aweigh.oci.manifest import OCI_LAYER_ZSTD
 from aweigh.testing import FakeClock, RecordingListener
 from tests.conftest import AccessLog
-from tests.faults.scene import Nobody
 from tests.flow.sources import (
     asked,
     delete,
@@ -24,28 +23,7 @@ from tests.flow.sources import (
     files_of,
     platforms_of,
     some_code,
-    some_spec,
 )
-from tests.services import Services
-
-
-@pytest.fixture
-async def registry() -> AsyncIterator[RegistryClient]:
-    """Return a client of all registries."""
-    async with open_registry(Nobody(), listener=silent) as client:
-        yield client
-
-
-@pytest.fixture
-def spec(services: Services) -> ImageSpec:
-    """Return the spec of an image of this test's own."""
-    return some_spec(services)
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """Return a directory of code."""
-    return some_code(tmp_path / "code")
 
 
 async def load(session: Session, spec: ImageSpec, code: Path) -> Loaded:

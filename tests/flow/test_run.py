@@ -11,7 +11,7 @@ import pytest
 
 import aweigh
 from aweigh import ImageSpec, Session, Settings, open_session
-from aweigh.backends.registry import RegistryClient, open_registry
+from aweigh.backends.registry import RegistryClient
 from aweigh.errors import (
     EngineUnavailableError,
     ImageGoneError,
@@ -25,15 +25,12 @@ from aweigh.events import (
     TaskFinished,
     TaskStarted,
     Warned,
-    silent,
 )
 from aweigh.flow.deploy import Wanted, dev_target, service_target
 from aweigh.flow.target import LogLine, Mount, Resources, Target, Task
 from aweigh.flow.work import Work, service_name, task_name
 from aweigh.testing import FakeTarget, RecordingListener
-from tests.faults.scene import Nobody
-from tests.flow.sources import delete, some_code, some_spec
-from tests.services import Services
+from tests.flow.sources import delete
 
 COMMAND = ["python", "main.py"]
 OnLog = Callable[[LogLine], None]
@@ -50,25 +47,6 @@ async def session(live: Settings, heard: RecordingListener) -> AsyncIterator[Ses
     """Return an open session for the real services."""
     async with open_session(live, listener=heard) as opened:
         yield opened
-
-
-@pytest.fixture
-async def registry() -> AsyncIterator[RegistryClient]:
-    """Return a client of all registries."""
-    async with open_registry(Nobody(), listener=silent) as client:
-        yield client
-
-
-@pytest.fixture
-def spec(services: Services) -> ImageSpec:
-    """Return the spec of an image of this test's own."""
-    return some_spec(services)
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """Return a directory of code."""
-    return some_code(tmp_path / "code")
 
 
 async def test_a_target_is_told_everything(

@@ -1,4 +1,4 @@
-"""The grammar of the flows: `run`, `deploy`, `serve`, `ps`, `logs` and `stop`."""
+"""The grammar of the command line: its commands, and what each of them takes."""
 
 from __future__ import annotations
 
@@ -6,284 +6,263 @@ import argparse
 import functools
 from typing import TYPE_CHECKING, Any
 
+from aweigh.cli.parser import Parser
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FLOWS", "flow_adders"]
+__all__ = ["FLOWS", "whole_parser"]
+
+_STARTING = ("run", "deploy", "serve", "render")
+_STARTED = ("ps", "logs", "stop")
 
 # What takes a command after `--`.
-FLOWS = frozenset({"run", "deploy", "serve", "render"})
+FLOWS = frozenset(_STARTING)
 
-_SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PORTS = 65_536
+_CACHE_ACTIONS = (
+    ("dir", "print where it is"),
+    ("ls", "list what is remembered"),
+    ("size", "print its size in bytes"),
+    ("prune", "remove what has expired"),
+    ("clean", "remove everything"),
+)
+# What only looks has no events.
+_UNEVENTFUL = frozenset({"doctor", *(name for name, _ in _CACHE_ACTIONS)})
+_SPEC_HELP = (
+    "what the image should be: a pyproject.toml with [tool.aweigh.image], a "
+    "Dockerfile, a script with a PEP 723 block, or module:attribute "
+    "(default: the nearest pyproject.toml)"
+)
 
 
-def flow_adders(
-    command: Callable[[str, str], argparse.ArgumentParser], spec_help: str
-) -> dict[str, Callable[[], None]]:
-    """Return what adds each command, by its name.
+def whole_parser(called: str = "") -> argparse.ArgumentParser:
+    """Return the parser of every command; of one alone, if it is called so."""
+    parser = Parser(prog="aweigh", usage="%(prog)s COMMAND [OPTION...]")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(
+        prog="aweigh",
+        required=True,
+        metavar="COMMAND",
+        dest="called",
+        help=argparse.SUPPRESS,
+    )
+    adders = _adders(commands)
+    for name in (called,) if called in adders else adders:
+        adders[name]()
+    return parser
 
-    Args:
-        command: Makes a command's parser, given its name and what it does.
-        spec_help: What SPEC can be.
-    """
-    flows = {
-        "run": ("run a command with image and code, to its end", _add_run),
-        "deploy": ("keep a command running as a service, or update it", _add_deploy),
-        "serve": ("serve what is edited, without losing a request", _add_serve),
-        "render": (
-            "print the manifests with which Kubernetes runs a command",
-            _add_render,
-        ),
-        "ps": ("list what aweigh runs on a target", _add_ps),
-        "logs": ("print what something of ours wrote", _add_logs),
-        "stop": ("stop and remove what aweigh runs on a target", _add_stop),
+
+def _adders(commands: Any) -> dict[str, Callable[[], None]]:
+    """Return what adds each command, in the order in which help lists them."""
+    before = {
+        "ensure": _add_ensure,
+        "bundle": _add_bundle,
+        "prepare": _add_prepare,
+        "fetch": _add_fetch,
+        "explain": _add_explain,
+    }
+    flows = (*_STARTING, *_STARTED)
+    after = {"doctor": _add_doctor, "cache": _add_cache, "completion": _add_completion}
+    return {
+        **{name: functools.partial(add, commands) for name, add in before.items()},
+        **{name: functools.partial(_add_flow, commands, name) for name in flows},
+        **{name: functools.partial(add, commands) for name, add in after.items()},
     }
 
-    def add(name: str) -> None:
-        does, add_options = flows[name]
-        add_options(command(name, does), spec_help)
 
-    return {name: functools.partial(add, name) for name in flows}
+class _Version(argparse.Action):
+    """Prints the version; the metadata is read only when somebody asks."""
 
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
 
-def _add_run(parser: argparse.ArgumentParser, spec_help: str) -> None:
-    _add_work(parser, spec_help)
-    _add_timeout(parser)
-    parser.set_defaults(command=_run)
+        print(f"aweigh {version('aweigh')}")
+        parser.exit()
 
 
-def _add_timeout(parser: argparse.ArgumentParser) -> None:
+def _command(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
+    parser = _plain_command(commands, name, help_text)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        help="stop the program when it takes longer",
+        "-q", "--quiet", action="store_true", help="no progress on stderr"
     )
-
-
-def _add_deploy(parser: argparse.ArgumentParser, spec_help: str) -> None:
-    _add_work(parser, spec_help)
-    parser.add_argument("--name", required=True, help="what the service is called")
-    parser.add_argument(
-        "--replicas", type=int, default=1, metavar="N", help="how many (default: 1)"
-    )
-    _add_publish(parser)
-    parser.add_argument(
-        "--health-path",
-        metavar="PATH",
-        help="a replica is well when this answers below 400 (default: while it runs)",
-    )
-    parser.set_defaults(command=_deploy)
-
-
-def _add_render(parser: argparse.ArgumentParser, spec_help: str) -> None:
-    _add_work(parser, spec_help)
-    parser.add_argument("--name", required=True, help="what it is called there")
-    parser.add_argument(
-        "--replicas",
-        type=int,
-        metavar="N",
-        help="how many; makes a Deployment, as --publish does (default: a Job)",
-    )
-    _add_publish(parser)
-    _add_timeout(parser)
-    for option, what in (
-        ("--health-path", "a replica is ready when this answers below 400"),
-        ("--namespace", "where everything goes (default: the context's)"),
-        ("--service-account", "what pods run as"),
-        ("--pull-secret", "name of the secret with the registry's credentials"),
-    ):
-        metavar = option.rpartition("-")[2].upper()
-        parser.add_argument(option, metavar=metavar, help=what)
-    parser.add_argument(
-        "--service-type",
-        choices=("ClusterIP", "NodePort", "LoadBalancer"),
-        default="ClusterIP",
-        help="how ports are published (default: ClusterIP)",
-    )
-    parser.set_defaults(command=_render)
-
-
-def _add_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-p",
-        "--publish",
-        action="append",
-        type=_ports,
-        default=[],
-        metavar="PORT:CONTAINER",
-        help="make a port of the container reachable; may be repeated",
-    )
-
-
-def _add_serve(parser: argparse.ArgumentParser, spec_help: str) -> None:
-    _add_work(parser, spec_help)
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=8000,
-        help="where to listen; 0 for any that is free (default: 8000)",
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
-    )
-    parser.add_argument(
-        "--container-port",
-        type=_port,
-        metavar="PORT",
-        help="where the program listens (default: the same, or 8000)",
-    )
-    parser.add_argument(
-        "--health-path",
-        default="/",
-        metavar="PATH",
-        help="a version is well when this answers below 500 (default: /)",
-    )
-    parser.add_argument(
-        "--no-http",
-        action="store_true",
-        help="it speaks no HTTP: a version is well when it accepts connections",
-    )
-    parser.add_argument(
-        "--health-timeout",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long a version may take until it is well (default: 60)",
-    )
-    parser.set_defaults(command=_serve)
-
-
-def _add_ps(parser: argparse.ArgumentParser, _spec_help: str) -> None:
-    _add_target(parser)
-    parser.set_defaults(command=_ps)
-
-
-def _add_logs(parser: argparse.ArgumentParser, _spec_help: str) -> None:
-    parser.add_argument("name", metavar="NAME", help="as `aweigh ps` lists it")
-    parser.add_argument(
-        "-f", "--follow", action="store_true", help="go on with what it writes"
-    )
-    _add_target(parser)
-    parser.set_defaults(command=_logs)
-
-
-def _add_stop(parser: argparse.ArgumentParser, _spec_help: str) -> None:
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "names", nargs="*", default=[], metavar="NAME", help="as `aweigh ps` lists it"
-    )
-    which.add_argument(
-        "--all", action="store_true", help="everything, networks included"
-    )
-    _add_target(parser)
-    parser.set_defaults(command=_stop)
-
-
-def _add_work(parser: argparse.ArgumentParser, spec_help: str) -> None:
-    """Add what a command needs around it."""
-    parser.usage = "%(prog)s [SPEC] [OPTION...] -- COMMAND [ARGUMENT...]"
-    parser.add_argument("spec", nargs="?", metavar="SPEC", help=spec_help)
-    parser.add_argument(
-        "--dir", default=".", metavar="DIR", help="the code (default: .)"
-    )
-    _add_target(parser)
-    for short, option, metavar, what in (
-        ("-e", "--env", "KEY[=VALUE]", "a variable; without a value, our own"),
-        ("-s", "--secret", "NAME[=VALUE]", "a file in /run/secrets; the same"),
-        ("-v", "--mount", "SOURCE:TARGET[:ro]", "a directory or volume"),
-    ):
+    if name not in _UNEVENTFUL:
         parser.add_argument(
-            short,
+            "--events", metavar="FILE", help="write each event to FILE: a JSON line"
+        )
+    return parser
+
+
+def _plain_command(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, description=f"{says[0].upper()}{says[1:]}."
+    )
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _add_ensure(commands: Any) -> None:
+    parser = _command(commands, "ensure", "make an image exist and print it")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether it exists: exit 0 or 1"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="build it anyway")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="build it anyway, everything newest"
+    )
+    parser.add_argument(
+        "--platform",
+        action="append",
+        metavar="OS/ARCH",
+        help="platform to build for; may be repeated",
+    )
+    parser.set_defaults(command=_ensure)
+
+
+def _add_bundle(commands: Any) -> None:
+    parser = _command(commands, "bundle", "bring a directory's code into the store")
+    _add_directory(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list what would go in, and what is left out by which rule",
+    )
+    parser.add_argument(
+        "--show-excludes",
+        action="store_true",
+        help="list what is left out of every bundle unless it is asked for, and why",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("packs", "tar.gz", "zip"),
+        default="packs",
+        help="how the store holds it; archives are for other tools (default: packs)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write a .zip, .tar.gz or .tgz instead, and leave the store alone",
+    )
+    for option, what in (("--include", "take only"), ("--exclude", "leave out")):
+        parser.add_argument(
             option,
             action="append",
             default=[],
-            metavar=metavar,
-            help=f"{what}; may be repeated",
+            metavar="GLOB",
+            help=f"{what} what matches; may be repeated",
         )
-    parser.add_argument("--cpus", type=float, help="processors: 0.5")
-    parser.add_argument("--memory", type=_size, help="bytes: 512m, 2g")
-    parser.add_argument("--gpus", type=int, default=0, help="how many GPUs")
+    parser.add_argument(
+        "--follow", action="store_true", help="follow symlinks that leave the directory"
+    )
+    parser.set_defaults(command=_bundle)
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", help="docker or swarm (default: the settings' own)")
+def _add_prepare(commands: Any) -> None:
+    parser = _command(commands, "prepare", "ensure an image and bundle a directory")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    _add_directory(parser)
+    parser.set_defaults(command=_prepare)
 
 
-def _size(text: str) -> int:
-    number, unit = text.rstrip("bBiI"), 1
-    if number and number[-1].lower() in _SIZES:
-        number, unit = number[:-1], _SIZES[number[-1].lower()]
-    try:
-        return int(float(number) * unit)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; write 512m or 2g"
-        ) from error
+def _add_fetch(commands: Any) -> None:
+    parser = _command(commands, "fetch", "put a bundle's files into a directory")
+    parser.add_argument("uri", metavar="URI", help="what `aweigh bundle` printed")
+    parser.add_argument("destination", metavar="DIR", help="where the files go")
+    parser.set_defaults(command=_fetch)
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+def _add_explain(commands: Any) -> None:
+    parser = _command(commands, "explain", "say what prepare would do, and why")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help=_SPEC_HELP)
+    parser.add_argument(
+        "directory", nargs="?", metavar="DIR", help="the code (default: none)"
+    )
+    parser.set_defaults(command=_explain)
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) >= _PORTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port")
-    return int(text)
+def _add_flow(commands: Any, name: str) -> None:
+    # The longest part of the grammar, which an answer from memory does without.
+    from aweigh.cli.flow_grammar import add_flow
+
+    add_flow(name, functools.partial(_command, commands), _SPEC_HELP)
 
 
-def _ports(text: str) -> tuple[int, int]:
-    published, _, inside = text.partition(":")
-    return _port(published), _port(inside or published)
+def _add_doctor(commands: Any) -> None:
+    parser = _command(commands, "doctor", "check everything that aweigh needs")
+    parser.set_defaults(command=_doctor)
 
 
-# Each command's module is imported when it runs.
+def _add_cache(commands: Any) -> None:
+    parser = _plain_command(commands, "cache", "look at or clean what is remembered")
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", help="dir, ls, size, prune or clean"
+    )
+    for name, help_text in _CACHE_ACTIONS:
+        action = _command(actions, name, help_text)
+        action.set_defaults(command=_cache, action=name)
 
 
-async def _run(arguments: Any) -> int:
-    from aweigh.cli.run import run
-
-    return await run(arguments)
-
-
-async def _deploy(arguments: Any) -> int:
-    from aweigh.cli.services import deploy
-
-    return await deploy(arguments)
+def _add_completion(commands: Any) -> None:
+    parser = _plain_command(commands, "completion", "print a script for your shell")
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(command=_completion)
 
 
-async def _serve(arguments: Any) -> int:
-    from aweigh.cli.serve import serve
-
-    return await serve(arguments)
-
-
-async def _render(arguments: Any) -> int:
-    from aweigh.cli.render import render
-
-    return await render(arguments)
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", nargs="?", default=".", metavar="DIR", help="the code (default: .)"
+    )
 
 
-async def _ps(arguments: Any) -> int:
-    from aweigh.cli.services import ps
-
-    return await ps(arguments)
+# Each command's module is imported when it runs: an answer from memory should not pay
+# for the others.
 
 
-async def _logs(arguments: Any) -> int:
-    from aweigh.cli.services import logs
+async def _ensure(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.image import ensure
 
-    return await logs(arguments)
+    return await ensure(arguments)
 
 
-async def _stop(arguments: Any) -> int:
-    from aweigh.cli.services import stop
+async def _explain(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.image import explain
 
-    return await stop(arguments)
+    return await explain(arguments)
+
+
+async def _bundle(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import bundle
+
+    return await bundle(arguments)
+
+
+async def _prepare(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import prepare
+
+    return await prepare(arguments)
+
+
+async def _fetch(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.bundle import fetch
+
+    return await fetch(arguments)
+
+
+async def _doctor(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.doctor import doctor
+
+    return await doctor(arguments)
+
+
+async def _cache(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.cache import cache
+
+    return await cache(arguments)
+
+
+async def _completion(arguments: argparse.Namespace) -> int:
+    from aweigh.cli.completion import script
+
+    print(script(arguments.shell, whole_parser()), end="")
+    return 0

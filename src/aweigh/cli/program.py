@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import BinaryIO
 
     from aweigh.flow.target import LogLine
 
 __all__ = ["BROKEN_PIPE", "Output"]
+
+T = TypeVar("T")
 
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 
@@ -53,6 +55,17 @@ class Output:
             stream.write(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             self._break()
+
+    async def until_end(self, work: Awaitable[T]) -> T | None:
+        """Await what writes here; None if it ended because nobody reads any more."""
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self.is_broken:
+                return None
+            raise
+        finally:
+            self.flush()
 
     def flush(self) -> None:
         """Let nothing wait in our buffers."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aweigh.cli.load import load_spec
 from aweigh.cli.output import print_json
 from aweigh.cli.view import view
-from aweigh.cli.work import Around
+from aweigh.cli.work import around
 from aweigh.errors import SettingsError
 from aweigh.flow.target import Deployment
 from aweigh.integrations.kubernetes import (
@@ -36,7 +36,7 @@ async def render(arguments: argparse.Namespace) -> int:
             hint="manifests are for kubernetes; run and deploy start on other targets",
         )
     write = _print_list if arguments.json else _yaml_writer()
-    around = Around.of(arguments)
+    surroundings = around(arguments)
     with view(arguments) as seen:
         spec = await asyncio.to_thread(load_spec, arguments.spec)
         async with open_session(listener=seen) as session:
@@ -45,10 +45,7 @@ async def render(arguments: argparse.Namespace) -> int:
                 arguments.dir,
                 arguments.program,
                 name=arguments.name,
-                env=around.env,
-                secrets=around.secrets,
-                resources=around.resources,
-                mounts=around.mounts,
+                **surroundings,
             )
     write(_manifests(arguments, task))
     return 0

@@ -12,7 +12,7 @@ from aweigh.cli.output import print_json, readable_time
 from aweigh.cli.program import BROKEN_PIPE, Output
 from aweigh.cli.table import print_table
 from aweigh.cli.view import view
-from aweigh.cli.work import Around
+from aweigh.cli.work import around
 from aweigh.flow.deploy import service_target
 from aweigh.session import open_session
 
@@ -27,7 +27,7 @@ __all__ = ["deploy", "logs", "ps", "stop"]
 
 async def deploy(arguments: argparse.Namespace) -> int:
     """Bring a service to what the directory holds, and print where it answers."""
-    around = Around.of(arguments)
+    surroundings = around(arguments)
     with view(arguments) as seen:
         spec = await asyncio.to_thread(load_spec, arguments.spec)
         async with open_session(listener=seen) as session:
@@ -39,10 +39,7 @@ async def deploy(arguments: argparse.Namespace) -> int:
                 replicas=arguments.replicas,
                 ports=dict(arguments.publish),
                 target=arguments.target,
-                env=around.env,
-                secrets=around.secrets,
-                resources=around.resources,
-                mounts=around.mounts,
+                **surroundings,
                 health_path=arguments.health_path,
             )
     if arguments.json:
@@ -75,20 +72,18 @@ async def ps(arguments: argparse.Namespace) -> int:
 async def logs(arguments: argparse.Namespace) -> int:
     """Print what something of ours wrote; follow it if it is wished."""
     output = Output(only_stderr=False, begin=lambda: None)
-    try:
-        with view(arguments) as seen:
-            async with open_session(listener=seen) as session:
-                target = service_target(await session.target(arguments.target))
-                written = target.logs(arguments.name, follow=arguments.follow)
-                async with aclosing(written) as lines:
-                    async for line in lines:
-                        output(line)
-    except asyncio.CancelledError:
-        if output.is_broken:
-            return BROKEN_PIPE
-        raise
-    finally:
-        output.flush()
+    code = await output.until_end(_logs(arguments, output))
+    return BROKEN_PIPE if code is None else code
+
+
+async def _logs(arguments: argparse.Namespace, output: Output) -> int:
+    with view(arguments) as seen:
+        async with open_session(listener=seen) as session:
+            target = service_target(await session.target(arguments.target))
+            written = target.logs(arguments.name, follow=arguments.follow)
+            async with aclosing(written) as lines:
+                async for line in lines:
+                    output(line)
     return 0
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from aweigh.errors import SettingsError
 from aweigh.flow.target import Mount, Resources
@@ -12,14 +11,12 @@ from aweigh.settings import environment
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
-    from typing import Self
 
-__all__ = ["Around"]
+__all__ = ["Around", "around"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What a command is to find around it.
+class Around(TypedDict):
+    """What a command is to find around it, as the session's calls take it.
 
     Attributes:
         env: Environment variables.
@@ -33,22 +30,22 @@ class Around:
     resources: Resources
     mounts: tuple[Mount, ...]
 
-    @classmethod
-    def of(cls, arguments: argparse.Namespace) -> Self:
-        """Read them.
 
-        Raises:
-            SettingsError: A value is to come from our environment and is not there.
-            SpecError: A mount or a resource means nothing.
-        """
-        return cls(
-            env=_values("--env", arguments.env),
-            secrets=_values("--secret", arguments.secret),
-            resources=Resources(
-                cpus=arguments.cpus, memory=arguments.memory, gpus=arguments.gpus
-            ),
-            mounts=tuple(map(Mount.parse, arguments.mount)),
-        )
+def around(arguments: argparse.Namespace) -> Around:
+    """Read what the options of a flow say.
+
+    Raises:
+        SettingsError: A value is to come from our environment and is not there.
+        SpecError: A mount or a resource means nothing.
+    """
+    return Around(
+        env=_values("--env", arguments.env),
+        secrets=_values("--secret", arguments.secret),
+        resources=Resources(
+            cpus=arguments.cpus, memory=arguments.memory, gpus=arguments.gpus
+        ),
+        mounts=tuple(map(Mount.parse, arguments.mount)),
+    )
 
 
 def _values(option: str, texts: Sequence[str]) -> dict[str, str]:

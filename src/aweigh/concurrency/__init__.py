@@ -1,1 +1,1 @@
-"""Single-flight, file locks and retry."""
+"""Single-flight, file locks, retry, and things at the same time."""

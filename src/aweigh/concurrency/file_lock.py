@@ -19,7 +19,7 @@ import os
 import random
 import threading
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -121,15 +121,12 @@ class FileLock:
 
         Cancelling, at any point, leaves the lock free.
         """
-        file = _LockFile(self._path)
-        try:
+        with closing(_LockFile(self._path)) as file:
             try:
                 await self._acquire(file, listener, wait_deadline)
             except OSError as error:
                 listener(_unusable(self._path, error))
             yield
-        finally:
-            file.close()
 
     async def _acquire(
         self, file: _LockFile, listener: Listener, wait_deadline: float | None

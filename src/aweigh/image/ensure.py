@@ -1,18 +1,14 @@
-"""Making an image exist with the least work: recall, check, build, remember."""
+"""Making an image exist with the least work: memory first, then whoever has it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from aweigh.concurrency.file_lock import FileLock
-from aweigh.errors import UndecidedError
-from aweigh.events import Warned
 from aweigh.events.image import Checked, ImageEnsured
-from aweigh.image.checker import Absent, FirstDecisive, Present, Unknown
+from aweigh.image.checker import FirstDecisive
 from aweigh.image.image import Image
-from aweigh.image.job import Beneath
 from aweigh.image.recall import PersistentCacheChecker, image_key
 from aweigh.image.snapshot import names_files, pure_snapshot, take_snapshot
 from aweigh.memory import Table
@@ -23,10 +19,10 @@ if TYPE_CHECKING:
 
     from aweigh.concurrency.single_flight import SingleFlight
     from aweigh.events import Listener
-    from aweigh.image.checker import Checker, Verdict
+    from aweigh.image.checker import Checker, Present, Verdict
     from aweigh.image.image import Location, Origin
     from aweigh.image.job import Destination, Job
-    from aweigh.image.make import ImageTools, ToolBox
+    from aweigh.image.make import ToolBox
     from aweigh.image.recall import ImagePolicy
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Memory
@@ -97,7 +93,7 @@ class ImageEnsurer:
         job = await self.plan(
             spec, root=root, platforms=platforms, rebuild=rebuild, upgrade=upgrade
         )
-        image = await self._ensure(await self.settle(job, memory), memory)
+        image = await self.ensure_job(await self.settle(job, memory), memory)
         self._listener(
             ImageEnsured(
                 reference=str(image),
@@ -171,13 +167,27 @@ class ImageEnsurer:
         chain = FirstDecisive(checkers, self._listener)
         return await chain.check(job.reference, job.platforms)
 
-    async def _ensure(self, job: Job, memory: Memory) -> Image:
+    async def ensure_job(self, job: Job, memory: Memory) -> Image:
+        """Return the image of a job that is settled: from memory, or obtained once."""
         image = None if job.forced else await self._fresh(job, memory)
         if image is None:
             image = await self._flights.do(
-                job.flight_key, lambda: self._work(job, memory)
+                job.flight_key, lambda: self._obtain(job, memory)
             )
         return image
+
+    def answer(self, job: Job, present: Present) -> Image:
+        """Return the image that a checker says is there."""
+        origin: Origin = "found" if present.verified_at is None else "recalled"
+        return Image(
+            reference=job.reference,
+            digest=present.descriptor.digest,
+            location=job.location,
+            platforms=present.platforms,
+            origin=origin,
+            verified_at=present.verified_at or self._clock(),
+            layout=job.layout,
+        )
 
     async def _fresh(self, job: Job, memory: Memory) -> Image | None:
         started = time.perf_counter()
@@ -193,111 +203,15 @@ class ImageEnsurer:
                 seconds=time.perf_counter() - started,
             )
         )
-        return self._image(job, present)
+        return self.answer(job, present)
 
-    async def _work(self, job: Job, memory: Memory) -> Image:
-        """Do what one caller at a time does, on this machine, for this image."""
-        lock = FileLock(
-            self._locks,
-            image_key(job.scope, job.reference),
-            purpose=f"ensuring {job.reference}",
-        )
-        async with lock.hold(listener=self._listener):
-            if job.forced:
-                return await self._build(job, memory)
-            # The second look: whoever held the lock before may have built it.
-            verdict = await self.check(job, memory)
-            match verdict:
-                case Present():
-                    image = self._image(job, verdict)
-                    if image.origin == "found":
-                        await self.cache(job, memory).remember(image)
-                    return image
-                case Absent():
-                    return await self._build(job, memory)
-                case Unknown():
-                    if self._policy.offline or self._policy.on_unknown == "fail":
-                        raise self._undecided(job, verdict)
-                    return await self._build(job, memory)
-                case _:
-                    assert_never(verdict)
-
-    def _undecided(self, job: Job, said: Unknown) -> UndecidedError:
-        if self._policy.offline:
-            return UndecidedError(
-                str(job.reference),
-                {"offline": f"only memory may be asked: {said.reason}"},
-                hint="run once without AWEIGH_OFFLINE, or switch it off",
-            )
-        way_out = "set AWEIGH_ON_UNKNOWN=build to build whenever nobody can say"
-        return UndecidedError(
-            str(job.reference),
-            dict(said.reasons),
-            hint=f"{said.hint}; or {way_out}" if said.hint else way_out,
-            refused=said.refused,
-        )
-
-    async def _build(self, job: Job, memory: Memory) -> Image:
-        tools = await self._toolbox.tools(job.location)
-        beneath = await self._beneath(job, tools, memory)
-        digest, platforms = await tools.make(job, self._listener, beneath)
-        image = Image(
-            reference=job.reference,
-            digest=digest,
-            location=job.location,
-            platforms=platforms,
-            origin="built",
-            verified_at=self._clock(),
-            layout=job.layout,
-        )
-        if await self._unchanged(job):
-            await self.cache(job, memory).remember(image)
-        return image
-
-    async def _beneath(
-        self, job: Job, tools: ImageTools, memory: Memory
-    ) -> Beneath | None:
-        """Ensure the image to build on: locks are taken from the whole to its parts."""
-        prefix = tools.cut(job.spec)
-        if prefix is None:
-            return None
-        part = tools.part(job, prefix)
-        image = await self._ensure(part, memory)
-        pinned = image.reference.with_digest(image.digest)
-        if image.origin == "recalled" and not await tools.manifests.head_manifest(
-            pinned
-        ):
-            # Remembered, and deleted since: a build on it could only fail.
-            await self.forget(image, memory)
-            image = await self._ensure(part, memory)
-            pinned = image.reference.with_digest(image.digest)
-        return Beneath(image=pinned, prefix=prefix)
-
-    async def _unchanged(self, job: Job) -> bool:
-        """Whether the files still are what was built; the image is right either way."""
-        if not names_files(job.spec):
-            return True
-        whole = job.whole or job
-        again = await asyncio.to_thread(take_snapshot, whole.spec, whole.root)
-        if again.digest == whole.snapshot.digest:
-            return True
-        self._listener(
-            Warned(
-                message=f"files of image {job.spec.name} changed during the build; "
-                "the image holds them as they were when it began",
-                hint="ensure it again to build the files as they are now",
-            )
-        )
-        return False
-
-    def _image(self, job: Job, present: Present) -> Image:
-        origin: Origin = "found" if present.verified_at is None else "recalled"
-        return Image(
-            reference=job.reference,
-            digest=present.descriptor.digest,
-            location=job.location,
-            platforms=present.platforms,
-            origin=origin,
-            verified_at=present.verified_at or self._clock(),
-            layout=job.layout,
-        )
+    async def _obtain(self, job: Job, memory: Memory) -> Image:
+        obtainer = await self._toolbox.obtainer()
+        return await obtainer(
+            self,
+            policy=self._policy,
+            toolbox=self._toolbox,
+            locks=self._locks,
+            listener=self._listener,
+            clock=self._clock,
+        ).obtain(job, memory)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from aweigh.errors import InvalidValueError, SpecError
 from aweigh.oci import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "CREDENTIAL_HINT",
@@ -25,6 +29,7 @@ __all__ = [
     "check_user",
     "find_userinfo",
     "is_url",
+    "several",
 ]
 
 CREDENTIAL_HINT = "credentials come from the environment, netrc or keyring"
@@ -232,6 +237,17 @@ def check_extra(text: str) -> None:
         raise SpecError(
             f"{text!r} is no extra or group", hint="name one of the pyproject.toml"
         )
+
+
+def several(what: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Return texts of which there may be several; one alone is a mistake.
+
+    Raises:
+        SpecError: It is a string and not a sequence of strings.
+    """
+    if isinstance(texts, str):
+        raise SpecError(f"{what} is one string", hint=f'write ("{texts}",)')
+    return tuple(texts)
 
 
 def is_url(text: str) -> bool:

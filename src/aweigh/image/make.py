@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aweigh.image.checker import Checker
     from aweigh.image.image import Location
     from aweigh.image.job import Beneath, Job
+    from aweigh.image.obtain import ImageObtainer
     from aweigh.image.registry import Manifests
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec
@@ -100,6 +101,10 @@ class ToolBox(Protocol):
 
     async def checker(self, location: Location, /) -> Checker:
         """Return the checker that asks this holder of images."""
+        ...
+
+    async def obtainer(self) -> type[ImageObtainer]:
+        """Return what obtains images that memory does not answer for."""
         ...
 
     async def tools(self, location: Location, /) -> ImageTools:

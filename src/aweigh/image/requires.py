@@ -1,13 +1,14 @@
-"""Which Python a ``requires-python`` asks for, in terms of ``X.Y``."""
+"""Which Python a ``requires-python`` asks for, and which runs: in terms of ``X.Y``."""
 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from aweigh.errors import SpecError
 
-__all__ = ["lowest_python"]
+__all__ = ["lowest_python", "running_python"]
 
 _CLAUSE = re.compile(
     r"(?P<operator>~=|===|==|!=|<=|>=|<|>)\s*v?"
@@ -16,6 +17,11 @@ _CLAUSE = re.compile(
 )
 _LOWER_BOUNDS = {">=", ">", "==", "===", "~="}
 _MINORS = range(100)
+
+
+def running_python() -> str:
+    """Return the ``X.Y`` of the running interpreter."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def lowest_python(demands: tuple[str, ...]) -> str:

@@ -40,27 +40,11 @@ if TYPE_CHECKING:
 
     from aweigh.archive.member import Member
     from aweigh.image.spec import ImageSpec
-    from aweigh.image.steps import Step
+    from aweigh.image.steps import OtherStep, Step
     from aweigh.oci import Digest, Reference
 
 __all__ = ["Snapshot", "names_files", "pure_snapshot", "take_snapshot"]
 
-_OtherStep = (
-    AptStep
-    | PackagesStep
-    | RequirementsStep
-    | LockStep
-    | ProjectStep
-    | ScriptStep
-    | FilesStep
-    | EnvStep
-    | WorkdirStep
-    | UserStep
-    | RunStep
-    | LabelsStep
-    | EntrypointStep
-    | DockerfileStep
-)
 _TAG_DIGITS = 20
 _PURE_STEPS = (
     AptStep,
@@ -210,7 +194,7 @@ def _sources(spec: ImageSpec, number: int, root: Path) -> Sources:
 
 
 def _read(  # noqa: PLR0911 - one line per kind of step
-    step: _OtherStep, sources: Sources, wheels: set[str]
+    step: OtherStep, sources: Sources, wheels: set[str]
 ) -> _Read:
     match step:
         case PackagesStep(_, options):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aweigh.errors import SpecError
 from aweigh.image import grammar
-from aweigh.image.requires import lowest_python
+from aweigh.image.requires import lowest_python, running_python
 from aweigh.image.steps import (
     AptStep,
     DockerfileStep,
@@ -84,8 +83,7 @@ class ImageSpec:
     @property
     def dockerfile(self) -> DockerfileStep | None:
         """The Dockerfile this spec consists of, or None."""
-        found = (step for step in self.steps if isinstance(step, DockerfileStep))
-        return next(found, None)
+        return next((it for it in self.steps if isinstance(it, DockerfileStep)), None)
 
     @classmethod
     def from_dockerfile(
@@ -126,13 +124,7 @@ class ImageSpec:
             SpecError: The file or the table cannot be read, a key is unknown (the
                 message names the nearest valid one) or a value is wrong.
         """
-        table, project = read_table(Path(path))
-        name = table.text("name") or project
-        if not name:
-            raise SpecError(
-                f"{os.fspath(path)} does not say what the image is called",
-                hint='add name = "..." to [tool.aweigh.image], or a [project] table',
-            )
+        table, name = read_table(Path(path))
         spec = cls(name, base=table.text("base"), python=table.text("python"))
         return apply_table(spec, table)
 
@@ -163,12 +155,7 @@ class ImageSpec:
             SpecError: A requirement is an option or no requirement; a URL carries
                 credentials.
         """
-        options = IndexOptions(
-            index_url=index_url,
-            extra_index_urls=_several("extra_index_urls", extra_index_urls),
-            find_links=_several("find_links", find_links),
-            pre=pre,
-        )
+        options = _options(index_url, extra_index_urls, find_links, pre=pre)
         return self._with(PackagesStep(tuple(map(str.strip, requirements)), options))
 
     def with_requirements(
@@ -181,12 +168,7 @@ class ImageSpec:
         pre: bool = False,
     ) -> Self:
         """Add the packages of a requirements file and the files it includes."""
-        options = IndexOptions(
-            index_url=index_url,
-            extra_index_urls=_several("extra_index_urls", extra_index_urls),
-            find_links=_several("find_links", find_links),
-            pre=pre,
-        )
+        options = _options(index_url, extra_index_urls, find_links, pre=pre)
         return self._with(RequirementsStep(os.fspath(path), options))
 
     def with_lock(self, path: _PathText) -> Self:
@@ -212,7 +194,7 @@ class ImageSpec:
             groups: Dependency groups to add; by default none, not even ``dev``.
             install_project: Install the project too; else its code travels in bundles.
         """
-        chosen = (_several("extras", extras), _several("groups", groups))
+        chosen = (grammar.several("extras", extras), grammar.several("groups", groups))
         return self._with(ProjectStep(os.fspath(path), *chosen, install_project))
 
     def with_wheel(self, *globs: _PathText) -> Self:
@@ -285,8 +267,7 @@ class ImageSpec:
             return self.python
         if self.base is not None or self.dockerfile:
             return ""
-        running = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return lowest_python(tuple(requires_python)) or running
+        return lowest_python(tuple(requires_python)) or running_python()
 
     def base_reference(self, requires_python: Iterable[str] = ()) -> Reference | None:
         """Name the base, by default ``python:X.Y-slim``; None for a Dockerfile.
@@ -304,7 +285,16 @@ class ImageSpec:
         return self.replace(steps=(*self.steps, step))
 
 
-def _several(what: str, items: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(items, str):
-        raise SpecError(f"{what} is one string", hint=f'write ("{items}",)')
-    return tuple(items)
+def _options(
+    index_url: str | None,
+    extra_index_urls: Iterable[str],
+    find_links: Iterable[str],
+    *,
+    pre: bool,
+) -> IndexOptions:
+    return IndexOptions(
+        index_url=index_url,
+        extra_index_urls=grammar.several("extra_index_urls", extra_index_urls),
+        find_links=grammar.several("find_links", find_links),
+        pre=pre,
+    )

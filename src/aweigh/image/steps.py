@@ -21,6 +21,7 @@ __all__ = [
     "IndexOptions",
     "LabelsStep",
     "LockStep",
+    "OtherStep",
     "PackagesStep",
     "ProjectStep",
     "RequirementsStep",
@@ -259,13 +260,13 @@ class DockerfileStep:
         grammar.check_path("the context", self.context)
 
 
-Step = (
+# Wheels are read before these: a project may depend on what they bring.
+OtherStep = (
     AptStep
     | PackagesStep
     | RequirementsStep
     | LockStep
     | ProjectStep
-    | WheelStep
     | ScriptStep
     | FilesStep
     | EnvStep
@@ -276,6 +277,7 @@ Step = (
     | EntrypointStep
     | DockerfileStep
 )
+Step = OtherStep | WheelStep
 
 
 def _check_command(command: str) -> None:

@@ -113,10 +113,10 @@ class Table:
 
 
 def read_table(path: Path) -> tuple[Table, str]:
-    """Read ``[tool.aweigh.image]`` and the project's name beside it.
+    """Read ``[tool.aweigh.image]`` and what the image is called: else as the project.
 
     Raises:
-        SpecError: There is no such file or table, or a key is unknown.
+        SpecError: There is no such file, table or name, or a key is unknown.
     """
     try:
         document: Mapping[str, object] = tomllib.loads(path.read_text("utf-8"))
@@ -132,8 +132,13 @@ def read_table(path: Path) -> tuple[Table, str]:
         )
     table = Table(f"{path} [tool.aweigh.image]", found, str(path.absolute().parent))
     table.check_keys(_KEYS)
-    name = (_descend(document, "project") or {}).get("name")
-    return table, name if isinstance(name, str) else ""
+    name = table.text("name") or (_descend(document, "project") or {}).get("name")
+    if not name or not isinstance(name, str):
+        raise SpecError(
+            f"{path} does not say what the image is called",
+            hint='add name = "..." to [tool.aweigh.image], or a [project] table',
+        )
+    return table, name
 
 
 def _descend(document: Mapping[str, object], *keys: str) -> dict[str, object] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aweigh.image.build import Built
 from aweigh.image.make import ImageTools, uncut
+from aweigh.image.obtain import ImageObtainer
 from aweigh.oci import Digest, Index, Manifest, describe, parse_manifest
 from aweigh.oci.descriptor import Descriptor
 from aweigh.oci.manifest import OCI_CONFIG, OCI_MANIFEST
@@ -209,6 +210,10 @@ class FakeToolBox:
     async def checker(self, _location: Location, /) -> Checker:
         """Return the checker."""
         return self.asked
+
+    async def obtainer(self) -> type[ImageObtainer]:
+        """Return what obtains images."""
+        return ImageObtainer
 
     async def tools(self, _location: Location, /) -> ImageTools:
         """Return the builder and its manifests."""

@@ -9,15 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.auth import is_authentication_failure, secrets_of
 from aweigh.backends.engine.cause import network_hint
 from aweigh.backends.engine.local import inspect_image, tag_image
 from aweigh.backends.engine.pull import request_pull
-from aweigh.backends.engine.text import clean_line
-from aweigh.errors import (
-    AuthenticationError,
-    BuildError,
-)
+from aweigh.errors import AuthenticationError, BuildError
 from aweigh.events import Warned
 from aweigh.events.build import BuildStepFinished, BuildStepStarted
 from aweigh.memory import record_key
@@ -26,8 +21,9 @@ from aweigh.oci import Reference
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.local import LocalImage
+    from aweigh.backends.engine.pull import Refusal
     from aweigh.events import Listener
-    from aweigh.image.credential import Credential, CredentialSource
+    from aweigh.image.credential import CredentialSource
     from aweigh.oci import Platform
 
 __all__ = ["BASE_REPOSITORY", "BaseImages"]
@@ -109,11 +105,11 @@ class BaseImages:
         step = f"pull {image}"
         self._listener(BuildStepStarted(step=step))
         started = time.perf_counter()
-        credential = await self._credentials.credential(image.registry)
-        if said := await request_pull(
-            self._engine, image, credential, platform=platform
-        ):
-            raise _unavailable(image, platform, said, credential)
+        refused = await request_pull(
+            self._engine, image, self._credentials, platform=platform
+        )
+        if refused is not None:
+            raise _unavailable(image, platform, refused)
         found = await inspect_image(self._engine, str(image))
         if found is None or found.platform != platform:
             has = f"only for {found.platform}" if found else "not after pulling it"
@@ -138,22 +134,24 @@ def _alias(base: Reference, platform: Platform) -> Reference:
 
 
 def _unavailable(
-    image: Reference, platform: Platform, said: str, credential: Credential | None
+    image: Reference, platform: Platform, refused: Refusal
 ) -> AuthenticationError | BuildError:
-    reason = clean_line(said, secrets_of(credential))
+    said = refused.said
     hint = _TYPO_HINT.format(registry=image.registry)
     # "pull access denied" is also what Docker Hub says of images that do not exist.
-    if is_authentication_failure(said) and "does not exist" not in said:
+    if refused.wants_login and "does not exist" not in said:
         return AuthenticationError(
-            f"{image.registry} does not let us pull {image}: {reason}",
+            f"{image.registry} does not let us pull {image}: {refused.reason}",
             hint=hint,
             registry=image.registry,
         )
     if unreachable := network_hint(said):
         # Asked without a login, an engine may report its second, plain-text attempt.
-        hint = unreachable if credential else f"{unreachable}; and {hint}"
+        hint = unreachable if refused.had_login else f"{unreachable}; and {hint}"
     if "no matching manifest" in said or "does not match" in said:
         hint = f"the image exists, but not for {platform}: name another base"
     return BuildError(
-        f"the base {image} cannot be had: {reason}", hint=hint, step=f"pull {image}"
+        f"the base {image} cannot be had: {refused.reason}",
+        hint=hint,
+        step=f"pull {image}",
     )

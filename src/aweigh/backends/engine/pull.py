@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.auth import auth_header
+from aweigh.backends.engine.auth import (
+    auth_header,
+    is_authentication_failure,
+    secrets_of,
+)
 from aweigh.backends.engine.messages import message_error
+from aweigh.backends.engine.text import clean_line
 from aweigh.errors import EngineError, EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -13,21 +19,41 @@ if TYPE_CHECKING:
 
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.messages import Message
-    from aweigh.image.credential import Credential
+    from aweigh.image.credential import CredentialSource
     from aweigh.oci import Platform, Reference
 
-__all__ = ["request_pull"]
+__all__ = ["Refusal", "request_pull"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why an image could not be pulled.
+
+    Attributes:
+        said: What the engine reported, for telling causes apart; not to be shown.
+        reason: The same as one line, without our secrets.
+        had_login: Whether we have a credential for the registry.
+    """
+
+    said: str = field(repr=False)
+    reason: str
+    had_login: bool
+
+    @property
+    def wants_login(self) -> bool:
+        """Whether the registry wants a login, or another one."""
+        return is_authentication_failure(self.said)
 
 
 async def request_pull(
     engine: Engine,
     image: Reference,
-    credential: Credential | None,
+    credentials: CredentialSource,
     *,
     platform: Platform | None = None,
     on_message: Callable[[Message], None] | None = None,
-) -> str:
-    """Pull, and return why it failed; empty when the engine reports no error.
+) -> Refusal | None:
+    """Pull, and return why it failed; None when the engine reports no error.
 
     Cancelling stops the pull; layers that arrived may stay in the engine.
 
@@ -35,6 +61,7 @@ async def request_pull(
         EngineUnavailableError: The engine does not answer.
     """
     said: list[str] = []
+    credential = await credentials.credential(image.registry)
 
     def hear(message: Message) -> None:
         if error := message_error(message):
@@ -59,4 +86,10 @@ async def request_pull(
         if exc.status is None:
             raise
         said.append(str(exc))
-    return said[0] if said else ""
+    if not said:
+        return None
+    return Refusal(
+        said=said[0],
+        reason=clean_line(said[0], secrets_of(credential)),
+        had_login=credential is not None,
+    )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random as randomness
-import time
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from aweigh.backends.localdb import rows
-from aweigh.backends.localdb.access import Access, uninterrupted
+from aweigh.backends.localdb.access import Access
 from aweigh.backends.localdb.handle import Handle, Intent
 from aweigh.backends.localdb.known import Known
 from aweigh.backends.localdb.place import Place
@@ -21,14 +18,14 @@ from aweigh.errors import WrongLoopError
 from aweigh.memory import Table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from aweigh.backends.localdb.rows import RowInfo
     from aweigh.events import Listener
     from aweigh.memory import Record
 
-__all__ = ["LocalDB", "Stats", "open_localdb"]
+__all__ = ["LocalDB", "Stats"]
 
 # What a database said: its token, the record, and the row that is none.
 _Found: TypeAlias = "tuple[tuple[int, int], Record | None, tuple[object, ...] | None]"
@@ -63,46 +60,6 @@ class Stats:
     lost: int = 0
     pruned: int = 0
     transactions: int = 0
-
-
-@asynccontextmanager
-async def open_localdb(
-    path: Path,
-    *,
-    listener: Listener,
-    clock: Callable[[], float] = time.time,
-    prune_probability: float = 0.05,
-    lock_deadline: float = 2.0,
-    random: Callable[[], float] = randomness.random,
-) -> AsyncIterator[LocalDB]:
-    """Provide the memory that is kept in a directory.
-
-    Nothing is touched before the first use, nothing is made before the first write.
-    On exit, also when cancelled, what is queued is committed and the thread is ended.
-
-    Args:
-        path: The directory; made with mode 0700 when something is to be written.
-        listener: Hears a `Warned`, at most one per kind of fault.
-        clock: Seconds since the epoch.
-        prune_probability: How likely a recall is to start a pruning step.
-        lock_deadline: Seconds a write waits for other processes, and closing for both.
-        random: A number from [0, 1).
-    """
-    database = LocalDB(
-        path,
-        listener=listener,
-        clock=clock,
-        prune_probability=prune_probability,
-        lock_deadline=lock_deadline,
-        random=random,
-    )
-    try:
-        yield database
-    except asyncio.CancelledError:
-        database.hurry()
-        raise
-    finally:
-        await uninterrupted(database.close())
 
 
 class LocalDB:

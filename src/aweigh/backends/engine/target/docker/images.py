@@ -6,20 +6,19 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from aweigh.backends.engine.auth import is_authentication_failure, secrets_of
 from aweigh.backends.engine.cause import network_hint
 from aweigh.backends.engine.pull import request_pull
 from aweigh.backends.engine.target.docker.faults import TARGET
-from aweigh.backends.engine.text import clean_line
 from aweigh.errors import AuthenticationError, ImageGoneError, TargetError
 from aweigh.events.flow import ImagePulled, PullProgressed
 
 if TYPE_CHECKING:
     from aweigh.backends.engine.client import Engine
     from aweigh.backends.engine.messages import Message
+    from aweigh.backends.engine.pull import Refusal
     from aweigh.events import Listener
     from aweigh.flow.target import Task
-    from aweigh.image.credential import Credential, CredentialSource
+    from aweigh.image.credential import CredentialSource
     from aweigh.oci import Reference
 
 __all__ = ["TaskImages"]
@@ -79,12 +78,11 @@ class TaskImages:
     async def _pull(self, task: Task, reference: Reference) -> None:
         started = time.perf_counter()
         image = _pinned(task, reference)
-        credential = await self._credentials.credential(image.registry)
-        said = await request_pull(
-            self._engine, image, credential, on_message=self._hear
+        refused = await request_pull(
+            self._engine, image, self._credentials, on_message=self._hear
         )
-        if said:
-            raise _failed(image, said, credential)
+        if refused is not None:
+            raise _failed(image, refused)
         if await self._engine.fetch(f"images/{task.image}/json") is None:
             raise ImageGoneError(
                 f"the engine pulled {image} and does not have it",
@@ -108,15 +106,13 @@ def _pinned(task: Task, reference: Reference) -> Reference:
     return reference.parse(f"{reference.name}@{digest}")
 
 
-def _failed(
-    image: Reference, said: str, credential: Credential | None
-) -> AuthenticationError | TargetError:
-    reason = clean_line(said, secrets_of(credential))
-    if _GONE.search(said):
+def _failed(image: Reference, refused: Refusal) -> AuthenticationError | TargetError:
+    reason = refused.reason
+    if _GONE.search(refused.said):
         return ImageGoneError(
             f"{image} cannot be pulled: {reason}", hint=_GONE_HINT, target=TARGET
         )
-    if is_authentication_failure(said):
+    if refused.wants_login:
         return AuthenticationError(
             f"{image.registry} does not let the engine pull {image}: {reason}",
             hint=f"log in with an account that may pull: docker login {image.registry}",
@@ -124,7 +120,7 @@ def _failed(
         )
     return TargetError(
         f"{image} cannot be pulled: {reason}",
-        hint=network_hint(said)
+        hint=network_hint(refused.said)
         or "the engine itself talks to the registry: check that it can reach it, and "
         "that it trusts its certificate",
         target=TARGET,
