@@ -235,6 +235,32 @@ async def test_an_engine_that_answers_holds_the_image(
         tool("docker", "--host", services.engine, "rmi", "--force", str(image))
 
 
+async def test_an_engine_that_came_later_runs_it(
+    nowhere: Settings,
+    spec: ImageSpec,
+    services: Services,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was assembled before there was an engine is no obstacle to running it."""
+    code = tmp_path / "src"
+    code.mkdir()
+    (code / "main.py").write_text("print(1)\n")
+    named = spec.replace(name=f"later-{uuid.uuid4().hex[:8]}")
+    async with open_session(nowhere) as session:
+        before = await session.ensure_image(named)
+    monkeypatch.setenv("DOCKER_HOST", services.engine)
+    docker = ("docker", "--host", services.engine)
+    try:
+        async with open_session(nowhere) as session:
+            result = await session.run(named, code, ["python3", "main.py"])
+    finally:
+        made = tool(*docker, "image", "ls", "--quiet", named.name).split()
+        tool(*docker, "rmi", "--force", *dict.fromkeys(made))
+    assert (before.location, result.ready.image.location) == ("layout", "engine")
+    assert result.exit_code == 0
+
+
 async def test_a_deleted_layout_is_noticed_at_once(
     nowhere: Settings, spec: ImageSpec
 ) -> None:

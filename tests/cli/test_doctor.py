@@ -70,6 +70,43 @@ def test_a_store_that_is_written_to(run: Run, services: Services) -> None:
     assert gone.json["store"]["hint"]
 
 
+def test_the_base_of_the_project_here(
+    run: Run, services: Services, tmp_path: Path
+) -> None:
+    """It is asked for, and what cannot be had is named."""
+    project = tmp_path / "pyproject.toml"
+    bare = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    assert "base" not in run("doctor", "--json", **bare).json
+
+    def base(name: str, **environ: str) -> dict[str, str]:
+        project.write_text(f'[tool.aweigh.image]\nname = "x"\nbase = "{name}"\n')
+        found: dict[str, str] = run("doctor", "--json", **environ).json["base"]
+        return found
+
+    assert base(services.base, **bare)["level"] == "ok"
+    assert "not asked" in base(services.base, AWEIGH_OFFLINE="1", **bare)["detail"]
+    gone = f"{services.base}-gone"
+    assert base(gone, **bare)["level"] == "FAIL"
+    assert base(gone, AWEIGH_ENGINE=services.engine)["level"] == "note"
+    silent = base("127.0.0.1:1/python:3.12-slim", **bare)
+    assert silent["level"] == "FAIL"
+    assert "copy it to a registry that answers" in silent["hint"]
+
+
+def test_a_variable_that_is_nearly_a_setting(run: Run) -> None:
+    """It is told, with what was meant; what is like no setting is somebody else's."""
+    done = run("doctor", "--json", AWEIGH_REGISTY="ghcr.io/acme", AWEIGH_OTHER="1")
+    assert done.json["variable"]["hint"].startswith("export AWEIGH_REGISTRY=")
+    assert "variable" not in run("doctor", "--json", AWEIGH_OTHER="1").json
+
+
+def test_an_engine_elsewhere_is_not_started_here(run: Run) -> None:
+    """The one command for this machine would not help: the address is told too."""
+    there = run("doctor", "--json", AWEIGH_ENGINE="tcp://127.0.0.1:1").json["engine"]
+    assert there["level"] == "FAIL"
+    assert "DOCKER_HOST" in there["hint"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     """Whose it is to be is named."""

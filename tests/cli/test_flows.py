@@ -101,14 +101,15 @@ def test_run_stops_at_its_timeout(flows: Flows) -> None:
     assert "hint:" in done.err
 
 
-def test_ctrl_c_stops_the_container(flows: Flows) -> None:
-    """It ends with 130, without a traceback, and nothing is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_the_container(flows: Flows, number: signal.Signals) -> None:
+    """Ctrl-C and who ends us in an orderly way: no traceback, and nothing is left."""
     process = flows.start("run", "--dir", "src", "--", "sleep", "600")
     with process:
         flows.wait_for(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (128 + number, "")
     assert "Traceback" not in err
     assert flows.names() == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -32,16 +33,28 @@ OPTIONS = ClusterOptions(
     service_account="runner",
     pull_secret="ghcr",
 )
+# As the API server checks labels, which no schema does.
+LABEL = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 VERSIONS = ("1.29", "1.32", kubernetes_validate.latest_version())
 
 
 def valid(manifests: tuple[Manifest, ...]) -> list[dict[str, Any]]:
     """Check manifests against the schemas of several releases, strictly."""
-    documents = [dict(manifest) for manifest in manifests]
+    documents: list[dict[str, Any]] = [dict(manifest) for manifest in manifests]
     for document in documents:
         for version in VERSIONS:
             kubernetes_validate.validate(document, version, strict=True)
+        for metadata in (document["metadata"], template(document)["metadata"]):
+            for value in metadata.get("labels", {}).values():
+                assert len(value) <= 63
+                assert LABEL.fullmatch(value)
     return documents
+
+
+def template(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what pods are made from; the document itself where there are none."""
+    found: dict[str, Any] = document["spec"].get("template", document)
+    return found
 
 
 def pod(document: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +109,26 @@ def test_everything_in_a_job() -> None:
     assert sources["mount-1"]["persistentVolumeClaim"] == {"claimName": "models"}
     assert sources["secrets"]["secret"]["secretName"] == "train-secrets"
     assert "hunter2" not in str(job)
+
+
+def test_what_no_label_can_hold_is_an_annotation() -> None:
+    """Where image and code came from is told, and the API server takes it."""
+    told = {
+        "aweigh.bundle": f"s3://bucket/code/bundles/{'b' * 64}",
+        "aweigh.image": "ghcr.io/acme/train:aw-0bbba3b7010605e72ff4",
+    }
+    task = replace(TASK, labels={"team": "ml", **told})
+    wanted = Deployment(name="api", task=task, ports={80: 8000})
+    (job,) = valid(render_job(task))
+    deployment, service = valid(render_deployment(wanted))
+    for metadata in (
+        job["metadata"],
+        template(job)["metadata"],
+        template(deployment)["metadata"],
+        service["metadata"],
+    ):
+        assert metadata["annotations"] == told
+        assert metadata["labels"]["team"] == "ml"
 
 
 def test_a_service_by_its_selector() -> None:

@@ -13,6 +13,7 @@ from aweigh.cli.output import (
     bundle_json,
     image_json,
     print_json,
+    readable_entries,
     readable_size,
 )
 from aweigh.cli.view import view
@@ -156,7 +157,7 @@ def _print_tree(tree: Tree, *, as_json: bool) -> None:
         print(
             f"{readable_size(entry.size):>10}  {_shown(entry.path)}{mark[entry.kind]}"
         )
-    print(f"in: {len(entries)} entries, {readable_size(tree.size)}")
+    print(f"in: {readable_entries(len(entries))}, {readable_size(tree.size)}")
     for out in skipped:
         print(f"{readable_size(out.size):>10}  {_shown(out.path)}  <- {out.rule}")
     print(f"left out: {len(skipped)}")

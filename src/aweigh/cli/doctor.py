@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.localdb import open_localdb
 from aweigh.cli.finding import looked
-from aweigh.cli.machine import cache, clock, disk, python, uv
+from aweigh.cli.machine import cache, clock, disk, python, uv, variables
 from aweigh.cli.output import painted, print_json
 from aweigh.cli.reach import Reach
 from aweigh.events import silent
@@ -35,17 +35,20 @@ async def doctor(arguments: argparse.Namespace) -> int:
             open_localdb(settings.cache_dir, listener=silent)
         )
         reach = Reach(settings, Backends(settings, memory, silent, stack))
-        findings = [
+        looks = [
+            *variables(),
             python(),
             await uv(),
             await looked("engine", reach.engine),
             await looked("target", reach.target),
             await looked("registry", reach.registry),
+            await looked("base", reach.base),
             await looked("store", reach.store),
             await cache(settings),
             await clock(settings),
             *disk(settings),
         ]
+    findings = [finding for finding in looks if finding is not None]
     if arguments.json:
         print_json({finding.name: _json(finding) for finding in findings})
     else:

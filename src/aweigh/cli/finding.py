@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aweigh.errors import AweighError
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = ["Finding", "Level", "looked"]
+
+T = TypeVar("T", bound="Finding | None")
 
 Level = Literal["ok", "note", "FAIL"]
 
@@ -33,7 +35,7 @@ class Finding:
     hint: str = ""
 
 
-async def looked(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
+async def looked(name: str, look: Callable[[], Awaitable[T]]) -> T | Finding:
     """Look at something; our own errors are findings."""
     try:
         return await look()

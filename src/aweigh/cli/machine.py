@@ -7,7 +7,9 @@ import shutil
 import sqlite3
 import sys
 import time
+from dataclasses import fields
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.localdb import open_localdb
@@ -18,18 +20,18 @@ from aweigh.cli.output import readable_size
 from aweigh.errors import ResolveError
 from aweigh.events import Warned, silent
 from aweigh.memory import Record, Table, record_key
-from aweigh.settings import environment
+from aweigh.settings import Settings, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aweigh.events import Event
-    from aweigh.settings import Settings
 
-__all__ = ["cache", "clock", "disk", "python", "uv"]
+__all__ = ["cache", "clock", "disk", "python", "uv", "variables"]
 
 _LOW_DISK: Final = 1024**3
 _CLOCK_SKEW: Final = 60
+_NEAR: Final = 0.85
 _ELSEWHERE: Final = "export AWEIGH_CACHE_DIR=/a/local/directory/of/yours"
 
 
@@ -37,6 +39,20 @@ def python() -> Finding:
     """Name what runs us."""
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding(name="python", detail=f"{version}, SQLite {sqlite3.sqlite_version}")
+
+
+def variables() -> Iterator[Finding]:
+    """Name a variable that was most likely meant to be a setting."""
+    known = {f"AWEIGH_{field.name.upper()}" for field in fields(Settings)}
+    for name in sorted(environment().keys() - known):
+        near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+        if near and name.startswith("AWEIGH_"):
+            yield Finding(
+                name="variable",
+                detail=f"{name} is no setting, so nobody looks at it",
+                level="note",
+                hint=f"export {near[0]}=..., if that was meant",
+            )
 
 
 async def uv() -> Finding:

@@ -20,6 +20,7 @@ __all__ = [
     "print_error",
     "print_json",
     "print_problem",
+    "readable_entries",
     "readable_size",
     "readable_time",
 ]
@@ -100,6 +101,11 @@ def readable_size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def readable_entries(count: int) -> str:
+    """Write how many files, symlinks and empty directories there are."""
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def readable_time(seconds: float) -> str:

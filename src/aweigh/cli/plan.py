@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aweigh.cli.layers import platform_json, print_platform
-from aweigh.cli.output import readable_size
+from aweigh.cli.output import readable_entries, readable_size
 
 if TYPE_CHECKING:
     from aweigh.bundle.explain import BundlePlan
@@ -70,7 +70,8 @@ def _print_image(image: ImagePlan) -> None:
 def _print_bundle(bundle: BundlePlan) -> None:
     _row("bundle", bundle.uri)
     _row("answer", f"{bundle.tier}: {bundle.reason}")
-    _row("content", f"{bundle.files} entries, {readable_size(bundle.size)}")
+    count, size = readable_entries(bundle.files), readable_size(bundle.size)
+    _row("content", f"{count}, {size}")
 
 
 def _row(name: str, value: str) -> None:

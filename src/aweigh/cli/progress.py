@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aweigh import events
-from aweigh.cli.output import readable_size, readable_time
+from aweigh.cli.output import readable_entries, readable_size, readable_time
 from aweigh.events import silent
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def _of_bundle(event: Event) -> str:
     match event:
         case events.TreeScanned():
             size, took = readable_size(event.size), readable_time(event.seconds)
-            return f"bundle  {event.files} entries, {size}, {event.read} read [{took}]"
+            count = readable_entries(event.files)
+            return f"bundle  {count}, {size}, {event.read} read [{took}]"
         case events.FileSkipped():
             return f"bundle  left out {event.path}: {event.kind}"
         case events.BundleUploaded():

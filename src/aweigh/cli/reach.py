@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 from aweigh.backends.engine import engine_info
 from aweigh.bundle.store import Scheme, StoreUrl
 from aweigh.cli.finding import Finding
-from aweigh.errors import AweighError, EngineUnavailableError, RegistryUnavailableError
+from aweigh.cli.load import load_spec
+from aweigh.errors import (
+    AweighError,
+    EngineUnavailableError,
+    RegistryUnavailableError,
+    SpecError,
+)
 from aweigh.image.job import Destination
 from aweigh.oci import Reference
 from aweigh.oci.layout import LAYOUT_HOST
 
 if TYPE_CHECKING:
+    from aweigh.cli.finding import Level
     from aweigh.settings import Settings
     from aweigh.wiring import Backends
 
@@ -27,6 +34,8 @@ _INSTALL: Final = (
     "sudo apt-get install docker.io (Debian, Ubuntu), or install Docker Desktop; an "
     "engine elsewhere: export DOCKER_HOST=ssh://user@host"
 )
+_COPY: Final = "registry.lan/python:3.12-slim"
+_PATIENCE: Final = 10.0
 _START: Final = "sudo systemctl start docker, or start Docker Desktop"
 
 
@@ -145,6 +154,33 @@ class Reach:
             hint=f"sudo chown $USER {place}, or export AWEIGH_STORE=file:///another",
         )
 
+    async def base(self) -> Finding | None:
+        """Ask for the base of the project here; None without one."""
+        try:
+            spec = await asyncio.to_thread(load_spec, None)
+        except SpecError:
+            return None
+        reference = spec.base_reference()
+        if reference is None or reference.registry == LAYOUT_HOST:
+            return None
+        if self._settings.offline:
+            return Finding(name="base", detail=f"{reference}, not asked: offline")
+        # An engine may have a copy, or a mirror of its own.
+        level: Level = "note" if self._lacks_engine is None else "FAIL"
+        registry = await self._backends.registry()
+        try:
+            found = await registry.head_manifest(reference, deadline=_PATIENCE)
+        except RegistryUnavailableError as error:
+            hint = (
+                f'copy it to a registry that answers, and name that: base = "{_COPY}"'
+            )
+            return Finding(name="base", detail=str(error), level=level, hint=hint)
+        if found is not None:
+            return Finding(name="base", detail=f"{reference} is there")
+        detail = f"{reference.registry} has no {reference}"
+        hint = "name one that is there: base = ... in pyproject.toml"
+        return Finding(name="base", detail=detail, level=level, hint=hint)
+
     async def _local(self) -> str:
         """Name who holds images without a registry; a layout has to be readable."""
         local = Destination.of(self._settings).local
@@ -161,7 +197,9 @@ class Reach:
 def _engine_hint(error: AweighError) -> str:
     """Name the one command, where the message leaves only one."""
     said = str(error)
-    if "no container engine" in said or "no engine is running" in said:
+    elsewhere = "at tcp://" in said or "at ssh://" in said
+    missing = "no container engine" in said or "no engine is running" in said
+    if missing and not elsewhere:
         installed = shutil.which("dockerd") or shutil.which("docker")
         return _START if installed else _INSTALL
     return error.hint

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aweigh import events
-from aweigh.cli.output import readable_size, readable_time
+from aweigh.cli.output import readable_entries, readable_size, readable_time
 
 if TYPE_CHECKING:
     from aweigh.events import Event
@@ -93,7 +93,9 @@ class Stages:
     def _take_bundle(self, event: Event) -> bool:
         match event:
             case events.TreeScanned(files=files, size=size):
-                self._at(self.bundle, f"{files} entries, {readable_size(size)}")
+                self._at(
+                    self.bundle, f"{readable_entries(files)}, {readable_size(size)}"
+                )
             case events.UploadProgressed(done=done, total=total):
                 sent = f"{readable_size(done)} of {readable_size(total)}"
                 self._at(self.bundle, f"uploading {sent}")

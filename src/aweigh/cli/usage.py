@@ -34,7 +34,8 @@ exit codes:
   1    it failed; the message has a hint
   2    the command line or a setting is wrong
   4    the registry or the store wants other credentials
-  130  interrupted (Ctrl-C)"""
+  130  interrupted (Ctrl-C)
+  143  terminated (SIGTERM)"""
 
 _OWN_CODES: Final = {
     "run": "  any  the program's own code, when it ran (141: nobody read its output)",

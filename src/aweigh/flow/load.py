@@ -87,6 +87,8 @@ class Loader:
         was_gone = False
         while True:
             prepared = await self.prepare(spec, directory)
+            if await self._outgrown(prepared.ready.image, spec):
+                continue
             _refuse_layout(prepared.ready.image)
             try:
                 image = await self.codes.ensure(prepared, self.memory)
@@ -138,6 +140,18 @@ class Loader:
         await self.codes.forget(loaded.image, self.memory)
         await self._forget(loaded.ready.image, error)
         return await self.load(loaded.spec, loaded.directory)
+
+    async def _outgrown(self, image: Image, spec: ImageSpec) -> bool:
+        """Forget an image of the time before there was an engine; say whether.
+
+        What is remembered of a layout answers before an engine is asked for, which is
+        right for who only wants the image, and of no use for who wants to run it.
+        """
+        stood_in = image.location == "layout" and self.images.location(spec) == "engine"
+        if not stood_in or image.origin != "recalled" or self.codes.policy.offline:
+            return False
+        await self.images.forget(image, self.memory)
+        return True
 
     async def _forget(self, image: Image, error: ImageGoneError) -> None:
         self.listener(

@@ -45,7 +45,7 @@ class Work:
     """
 
     command: tuple[str, ...]
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     resources: Resources = field(default_factory=Resources)
     mounts: tuple[Mount, ...] = ()

@@ -25,6 +25,8 @@ Manifest: TypeAlias = "Mapping[str, Value]"
 # DNS labels (RFC 1123), and of services those that begin with a letter (RFC 1035).
 _NAME: Final = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _NAME_LIMIT: Final = 63
+# What the API server takes as the value of a label; no schema says it.
+_LABEL: Final = re.compile(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _VERSIONS: Final = {"Job": "batch/v1", "Deployment": "apps/v1", "Service": "v1"}
 _SECRETS: Final = "/run/secrets"
 
@@ -69,7 +71,7 @@ def render_job(
         "backoffLimit": 0,
         "ttlSecondsAfterFinished": options.keep_finished,
         "template": {
-            "metadata": {"labels": _labels(task.name, task)},
+            "metadata": _metadata(task.name, task),
             "spec": {**_pod(task, options), "restartPolicy": "Never"},
         },
     }
@@ -105,7 +107,7 @@ def render_deployment(
             "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
         },
         "template": {
-            "metadata": {"labels": _labels(name, task)},
+            "metadata": _metadata(name, task),
             "spec": _pod(task, options, container),
         },
     }
@@ -140,7 +142,7 @@ def _document(
             f"the image {task.image} is on this machine only: no cluster can pull it",
             hint="set registry to one that the cluster's nodes can reach",
         )
-    metadata: dict[str, Value] = {"name": name, "labels": _labels(name, task)}
+    metadata: dict[str, Value] = {"name": name, **_metadata(name, task)}
     if options.namespace is not None:
         metadata["namespace"] = options.namespace
     return {
@@ -151,12 +153,17 @@ def _document(
     }
 
 
-def _labels(name: str, task: Task) -> dict[str, Value]:
+def _metadata(name: str, task: Task) -> dict[str, Value]:
+    """Part what can be a label from what only an annotation may hold, such as a URI."""
     ours = {
         "app.kubernetes.io/name": name,
         "app.kubernetes.io/managed-by": "aweigh",
     }
-    return {**task.labels, **ours}
+    labels: dict[str, Value] = {}
+    annotations: dict[str, Value] = {}
+    for key, value in {**task.labels, **ours}.items():
+        (labels if _LABEL.fullmatch(value) else annotations)[key] = value
+    return {"labels": labels, **({"annotations": annotations} if annotations else {})}
 
 
 def _pod(

@@ -23,12 +23,12 @@ _METADATA: Final = ("169.254.", "metadata.google.internal", "fd00:ec2::")
 _PASSING: Final = frozenset({408, 409, 425, 429})
 _DENIED: Final = frozenset({401, 403})
 _LOGIN: Final = {
-    Scheme.S3: "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key "
-    "may do in this bucket",
-    Scheme.GS: "check GOOGLE_APPLICATION_CREDENTIALS, and what the account may do in "
-    "this bucket",
-    Scheme.AZ: "check AZURE_STORAGE_ACCOUNT_NAME and its key, and what it may do in "
-    "this container",
+    Scheme.S3: "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=..., of somebody "
+    "who may read and write in this bucket",
+    Scheme.GS: "export GOOGLE_APPLICATION_CREDENTIALS=/path/of/key.json, of an account "
+    "that may read and write in this bucket",
+    Scheme.AZ: "export AZURE_STORAGE_ACCOUNT_NAME=... AZURE_STORAGE_ACCOUNT_KEY=..., "
+    "which may read and write in this container",
 }
 _DISK: Final = {
     errno.ENOSPC: "make room, or choose another store directory",

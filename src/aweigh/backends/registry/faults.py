@@ -152,7 +152,8 @@ def translated(request: Request, *, seconds: float) -> Iterator[None]:
     except aiohttp.ClientConnectorCertificateError as error:
         raise RegistryError(
             f"{start} the certificate of {host} is not trusted",
-            hint="name its CA in SSL_CERT_FILE, or the registry in insecure_registries",
+            hint="export SSL_CERT_FILE=/path/of/its/ca.pem; to do without: export "
+            f"AWEIGH_INSECURE_REGISTRIES={host}",
             registry=host,
         ) from error
     except aiohttp.ClientResponseError as error:
@@ -169,6 +170,8 @@ def translated(request: Request, *, seconds: float) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number > 0:
         return os.strerror(number)
