@@ -52,8 +52,8 @@ if TYPE_CHECKING:
             """Return the store with this URL."""
             ...
 
-        async def deliver(self) -> Deliver:
-            """Return what puts bundles into stores."""
+        async def deliver(self, form: Form, /) -> Deliver:
+            """Return what puts bundles of a form into stores."""
             ...
 
         async def target(self, name: str, /) -> Target:

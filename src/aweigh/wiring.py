@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.form import Form
 from aweigh.bundle.store import Scheme, StoreUrl
 from aweigh.concurrency.opener import Opener
 from aweigh.errors import EngineError
@@ -150,12 +151,17 @@ class Backends:
 
         return Flows(parts)
 
-    async def deliver(self) -> Deliver:
-        """Return what puts bundles into stores, imported in a thread."""
-        await asyncio.to_thread(importlib.import_module, "aweigh.bundle.deliver")
-        from aweigh.bundle.deliver import deliver
+    async def deliver(self, form: Form, /) -> Deliver:
+        """Return what puts bundles of a form into stores, imported in a thread."""
+        if form is Form.PACKS:
+            await asyncio.to_thread(importlib.import_module, "aweigh.bundle.deliver")
+            from aweigh.bundle.deliver import deliver
 
-        return deliver
+            return deliver
+        await asyncio.to_thread(importlib.import_module, "aweigh.bundle.archives")
+        from aweigh.bundle.archives import deliver_archive
+
+        return deliver_archive
 
     async def asides(self, parts: Parts, /) -> Asides:
         """Return what is asked for less often, imported in a thread."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from aweigh.archive.compress import unzstd
+from aweigh.bundle.archives import deliver_archive
 from aweigh.bundle.bundle import Bundle
 from aweigh.bundle.deliver import deliver
 from aweigh.bundle.form import Form
@@ -72,9 +73,9 @@ TREES = st.dictionaries(
 ).map(_made)
 
 
-async def delivered() -> Deliver:
-    """Return what puts bundles into stores."""
-    return deliver
+async def delivered(form: Form) -> Deliver:
+    """Return what puts bundles of a form into stores."""
+    return deliver if form is Form.PACKS else deliver_archive
 
 
 def write_tree(root: Path) -> Path:

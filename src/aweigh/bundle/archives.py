@@ -6,9 +6,10 @@ import asyncio
 import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aweigh.archive.stream import in_thread
+from aweigh.bundle.deliver import Delivering
 from aweigh.bundle.forms import Archiving
 from aweigh.errors import TreeError
 from aweigh.events.bundle import UploadProgressed
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
     from aweigh.bundle.bundle import BundleUri
     from aweigh.bundle.form import Form
+    from aweigh.bundle.freight import Freight
+    from aweigh.bundle.lacking import Lacking
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
     from aweigh.tree.scan import Tree
 
-__all__ = ["ArchiveDelivery", "write_archive"]
+__all__ = ["ArchiveDelivery", "deliver_archive", "write_archive"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +80,22 @@ class ArchiveDelivery:
                         uri=str(self.uri), done=archiving.packed, total=self.tree.size
                     )
                 )
+
+
+async def _put(
+    store: Store, freight: Freight, found: Lacking, listener: Listener
+) -> int:
+    delivery = ArchiveDelivery(
+        store=store,
+        uri=freight.uri,
+        tree=freight.tree,
+        listener=listener,
+        old=found.old,
+    )
+    return await delivery.run()
+
+
+deliver_archive: Final = Delivering(_put)
 
 
 async def write_archive(tree: Tree, form: Form, path: Path) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from aweigh.bundle.archives import ArchiveDelivery
 from aweigh.bundle.bundle import Bundle, Origin
 from aweigh.bundle.delivery import Delivery
 from aweigh.bundle.form import Form
@@ -17,9 +16,10 @@ from aweigh.errors import StoreError
 from aweigh.events import Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from typing import TypeAlias
 
     from aweigh.bundle.bundle import BundleUri
     from aweigh.bundle.freight import Freight
@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from aweigh.bundle.store import Store
     from aweigh.events import Listener
 
-__all__ = ["deliver"]
+    Put: TypeAlias = Callable[[Store, Freight, Lacking, Listener], Awaitable[int]]
+
+__all__ = ["Delivering", "deliver"]
 
 
-class _Deliver:
-    """A `aweigh.bundle.freight.Deliver`."""
+class Delivering:
+    """A `aweigh.bundle.freight.Deliver` for one kind of form."""
+
+    def __init__(self, put: Put) -> None:
+        """Deliver with what puts the objects of a form, and returns their bytes."""
+        self._put = put
 
     async def __call__(
         self, store: Store, freight: Freight, listener: Listener, *, locks: Path | None
@@ -50,7 +56,50 @@ class _Deliver:
 
         Cancelling leaves no bundle, or a whole one.
         """
-        return await _deliver(store, freight, listener, locks=locks)
+        sent = sum(freight.ahead.placed.values()) if freight.ahead else 0
+        found = await _look(store, freight)
+        if found.names:
+            async with self._alone(store, freight, found, listener, locks) as still:
+                try:
+                    if still.names:
+                        sent += await self._put(store, freight, still, listener)
+                except StoreError as error:
+                    if still.gone:
+                        raise
+                    listener(_not_renewed(freight.uri, error))
+        return Bundle(
+            uri=str(freight.uri),
+            digest=freight.uri.digest,
+            files=len(freight.tree.entries),
+            size=freight.tree.size,
+            uploaded_bytes=sent,
+            origin=Origin.UPLOADED if sent else Origin.FOUND,
+        )
+
+    @asynccontextmanager
+    async def _alone(
+        self,
+        store: Store,
+        freight: Freight,
+        found: Lacking,
+        listener: Listener,
+        locks: Path | None,
+    ) -> AsyncIterator[Lacking]:
+        """Hold the lock of a bundle, and give what it lacks by then."""
+        uri = freight.uri
+        if locks is None:
+            yield found
+            return
+        lock = FileLock(locks, str(uri), purpose=f"upload {uri}")
+        async with lock.hold(listener=listener):
+            # Whoever held it before has put this object last, if it got so far.
+            last = uri.manifest if uri.form is Form.PACKS else uri.archive
+            if freight.ahead is not None and not freight.ahead.placed:
+                async with self.turn(locks, freight.key, listener):
+                    found = await _look(store, freight)
+            elif last not in found.gone or await store.head(last) is not None:
+                found = await _look(store, freight)
+            yield found
 
     def pack(self, listing: bytes, contents: Iterable[bytes]) -> bytes:
         """Make the small pack that has this listing; blocking."""
@@ -81,79 +130,30 @@ class _Deliver:
         return lock.hold(listener=listener, wait_deadline=wait_deadline)
 
 
-deliver: Final = _Deliver()
-
-
-async def _deliver(
-    store: Store, freight: Freight, listener: Listener, *, locks: Path | None
-) -> Bundle:
-    uri, tree = freight.uri, freight.tree
-    ahead = freight.ahead
-    placed = ahead.placed if ahead else {}
-    packs = {pack.name for pack in freight.manifest.packs} if placed else set()
-
-    async def look() -> Lacking:
-        found = await lacking(
-            store,
-            uri,
-            freight.manifest,
-            freight.known,
-            before=freight.before,
-            sure=placed,
-        )
-        moved = packs & ahead.moved if ahead else set()
-        return replace(found, gone=found.gone | moved)
-
-    found = await look()
-    sent = sum(placed.values())
-    if found.names:
-        async with AsyncExitStack() as stack:
-            if locks is not None:
-                lock = FileLock(locks, str(uri), purpose=f"upload {uri}")
-                await stack.enter_async_context(lock.hold(listener=listener))
-                others = not placed and ahead is not None
-                if others:
-                    async with deliver.turn(locks, freight.key, listener):
-                        pass
-                # Whoever held it before has put this object last, if it got so far.
-                last = uri.manifest if uri.form is Form.PACKS else uri.archive
-                if (
-                    others
-                    or last not in found.gone
-                    or await store.head(last) is not None
-                ):
-                    found = await look()
-            try:
-                sent += await _put(store, freight, found, listener)
-            except StoreError as error:
-                if found.gone:
-                    raise
-                listener(_not_renewed(uri, error))
-    return Bundle(
-        uri=str(uri),
-        digest=uri.digest,
-        files=len(tree.entries),
-        size=tree.size,
-        uploaded_bytes=sent,
-        origin=Origin.UPLOADED if sent else Origin.FOUND,
+async def _look(store: Store, freight: Freight) -> Lacking:
+    """Find out what a store lacks, besides what was put there while it was scanned."""
+    ahead, manifest = freight.ahead, freight.manifest
+    found = await lacking(
+        store,
+        freight.uri,
+        manifest,
+        freight.known,
+        before=freight.before,
+        sure=ahead.placed if ahead else (),
     )
+    if ahead is None or not ahead.moved:
+        return found
+    moved = ahead.moved.intersection(pack.name for pack in manifest.packs)
+    return replace(found, gone=found.gone | moved)
 
 
 async def _put(
     store: Store, freight: Freight, found: Lacking, listener: Listener
 ) -> int:
-    uri, tree = freight.uri, freight.tree
-    if not found.names:
-        return 0
-    if uri.form is not Form.PACKS:
-        archive = ArchiveDelivery(
-            store=store, uri=uri, tree=tree, listener=listener, old=found.old
-        )
-        return await archive.run()
     delivery = Delivery(
         store=store,
-        uri=uri,
-        tree=tree,
+        uri=freight.uri,
+        tree=freight.tree,
         manifest=freight.manifest,
         ahead=freight.ahead,
         listener=listener,
@@ -167,3 +167,6 @@ def _not_renewed(uri: BundleUri, error: StoreError) -> Warned:
         message=f"{uri} is there and grows old, and cannot be put again: {error}",
         hint="a store that expires objects by age will remove it some day",
     )
+
+
+deliver: Final = Delivering(_put)

@@ -67,7 +67,7 @@ class BundleUploader:
         self,
         *,
         store: Callable[[], Awaitable[Store]],
-        deliver: Callable[[], Awaitable[Deliver]],
+        deliver: Callable[[Form], Awaitable[Deliver]],
         store_url: str,
         policy: BundlePolicy,
         listener: Listener,
@@ -81,7 +81,8 @@ class BundleUploader:
         Args:
             store: Opens the store, or returns the open one; only called when the
                 store must be asked.
-            deliver: Returns what puts bundles into it; only called when one is missing.
+            deliver: Returns what puts bundles of a form into it; only called when one
+                may be missing.
             store_url: The store's URL.
             policy: How long remembered answers count.
             listener: Hears what happens.
@@ -223,7 +224,10 @@ class BundleUploader:
             now = time.monotonic()
             return deliver.turn(self._locks, key, self._listener, wait_deadline=now)
 
-        async with ahead.asking(self._open, self._deliver, turn):
+        def delivers() -> Awaitable[Deliver]:
+            return self._deliver(Form.PACKS)
+
+        async with ahead.asking(self._open, delivers, turn):
             return await scanner.run(None, self._listener, ahead)
 
     async def _ensure(
@@ -274,7 +278,7 @@ class BundleUploader:
             nonlocal mine
             mine = True
             store = await self._open()
-            deliver = await self._deliver()
+            deliver = await self._deliver(freight.uri.form)
             return await deliver(store, freight, self._listener, locks=self._locks)
 
         bundle = await self._flights.do(f"bundle {freight.uri}", work)

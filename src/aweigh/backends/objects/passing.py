@@ -18,7 +18,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import threading
 from contextlib import suppress
 from typing import Final
@@ -119,7 +118,7 @@ class Passing:
         """Make it, locked for as long as it is open."""
         with self._lock:
             while not self._stopped:
-                self._name = f"{self._root}/{_PASSING}{secrets.token_hex(8)}"
+                self._name = f"{self._root}/{_PASSING}{os.urandom(8).hex()}"
                 self._descriptor = self._made()
                 # Where there are no locks, nothing can be swept either.
                 with suppress(OSError):
