@@ -11,7 +11,8 @@ line of the code edited, and one light package added.
 - `ours` calls `session.run` in a process that goes on, as an orchestrator's does; `cli`
   is `aweigh run` from starting Python on. Both push to the registry and pull from it.
 - `docker` is `docker run` of an image that was built before the clock started: the
-  floor. `build` builds it with BuildKit while the clock runs, with uv and cache mounts.
+  floor. `build` builds it with BuildKit while the clock runs, with uv and cache mounts;
+  `copied` does so with a Dockerfile that copies the code before it installs.
 - `ray` submits a job to a cluster that is up, `prefect` runs a deployment with a server
   and a process worker that are up. Neither starts a container, and neither installs
   packages here: they have no third phase.
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from benchmarks.flows.sides import Side
 
-_SIDES: Final = ("docker", "ours", "cli", "build", "ray", "prefect")
+_SIDES: Final = ("docker", "ours", "cli", "build", "copied", "ray", "prefect")
 _TITLES: Final = {
     "warm": "Nothing changed",
     "edit": "One line of the code edited",

@@ -115,6 +115,7 @@ class _DockerRun:
     """`docker run` of an image that has everything: the floor."""
 
     side = "docker"
+    code_first = False
 
     def __init__(self, place: Place, stack: ExitStack) -> None:
         del stack
@@ -124,16 +125,18 @@ class _DockerRun:
 
     def build(self, case: Case) -> str:
         """Build the image as a Dockerfile that installs and then copies the code."""
+        copy = "WORKDIR /app\nCOPY app /app\n"
+        first, last = (copy, "") if self.code_first else ("", copy)
         token = f"{self.side}-{self._place.token}"
         image = f"localhost/aweigh-bench-flow:{token}"
         packages = " ".join(case.packages)
         text = (
             f"FROM {self._place.services.base}\nENV UV_LINK_MODE=copy TOKEN={token}\n"
-            "RUN python3 -m venv --system-site-packages /opt/venv\n"
+            f"RUN python3 -m venv --system-site-packages /opt/venv\n{first}"
             f"RUN --mount=from={self._place.uv},source=/uv,target=/uv"
             f" --mount=type=cache,target=/root/.cache/uv,id={token}"
             f" /uv pip install -q --python /opt/venv/bin/python {packages}\n"
-            'ENV PATH="/opt/venv/bin:$PATH"\nWORKDIR /app\nCOPY app /app\n'
+            f'ENV PATH="/opt/venv/bin:$PATH"\n{last}'
         )
         self._engine.build(image, context(text, case.directory))
         return image
@@ -158,6 +161,13 @@ class _BuildAndRun(_DockerRun):
         image = self.build(case)
         built = time.perf_counter() - began
         return built + self.start(image, case)
+
+
+class _CopyAndBuild(_BuildAndRun):
+    """The same with the code copied before the packages are installed."""
+
+    side = "copied"
+    code_first = True
 
 
 def _ray(place: Place, stack: ExitStack) -> Side:
@@ -203,6 +213,7 @@ _SIDES: Final[Mapping[str, Any]] = {
     "cli": _Cli,
     "docker": _DockerRun,
     "build": _BuildAndRun,
+    "copied": _CopyAndBuild,
     "ray": _ray,
     "prefect": _prefect,
 }
