@@ -14,10 +14,11 @@ from aweigh.settings import Settings, environment
 from tests.services import Services, find_services, setting
 
 SETUP_HINT = "real services are not running: sudo .ci/setup"
-REAL_TESTS = pytest.StashKey[int]()
+# What measures a service as a whole: nothing else may use that meanwhile.
+ALONE = frozenset({"access_log", "swarm"})
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let tests interrupt their processes, also where ours ignores it.
 
     A shell starts what it puts in the background with SIGINT ignored, and children
@@ -27,46 +28,48 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("busy", deadline=None)
     hypothesis.settings.load_profile("busy")
+    if not hasattr(config, "workerinput"):  # whoever hears all workers counts
+        config.pluginmanager.register(RealTests())
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m real` chooses
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that reaches the services, through whichever fixture."""
     for item in items:
-        if "services" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "services" in fixtures:
             item.add_marker(pytest.mark.real)
+        if not ALONE.isdisjoint(fixtures):
+            item.add_marker(pytest.mark.alone)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the real tests that were not deselected."""
-    session.config.stash[REAL_TESTS] = sum(
-        item.get_closest_marker("real") is not None for item in session.items
-    )
+class RealTests:
+    """Counts the tests that passed with real services, so that their loss is seen."""
 
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+        self._wanted = int(setting("AWEIGH_MIN_REAL_TESTS") or 0)
 
-def _too_few_real_tests(config: pytest.Config) -> bool:
-    wanted = int(setting("AWEIGH_MIN_REAL_TESTS") or 0)
-    return config.stash.get(REAL_TESTS, 0) < wanted
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test once, however often it had to run."""
+        if report.when == "call" and report.passed and "real" in report.keywords:
+            self._passed.add(report.nodeid)
 
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Fail a run that would otherwise pass with fewer than demanded."""
+        green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if exitstatus in green and len(self._passed) < self._wanted:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail a run that would otherwise pass with fewer real tests than demanded."""
-    green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if exitstatus in green and _too_few_real_tests(session.config):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say how many tests use real services, so that their loss is seen."""
-    count = config.stash.get(REAL_TESTS, 0)
-    terminalreporter.write_line(f"real-service tests: {count} collected")
-    if _too_few_real_tests(config):
-        wanted = setting("AWEIGH_MIN_REAL_TESTS")
-        terminalreporter.write_line(
-            f"FAILED: AWEIGH_MIN_REAL_TESTS demands {wanted}", red=True
-        )
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
+        """Say how many passed."""
+        count = len(self._passed)
+        terminalreporter.write_line(f"real-service tests: {count} passed")
+        if count < self._wanted:
+            demand = f"FAILED: AWEIGH_MIN_REAL_TESTS demands {self._wanted}"
+            terminalreporter.write_line(demand, red=True)
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,12 @@ def test_a_full_disk_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.count("No space left") == 1
 
 
+def test_a_full_disk_hides_no_failure() -> None:
+    """A command that fails while nothing can be written has failed all the same."""
+    with pytest.raises(ValueError, match="failed"), event_log("/dev/full"):
+        raise ValueError("failed")
+
+
 def test_a_command_writes_its_events(run: Run, tmp_path: Path) -> None:
     """The bundle's events are in the file; stdout stays data."""
     (tmp_path / "src").mkdir()

@@ -16,6 +16,7 @@ trees have the same digest exactly when they have the same entries.
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING, Final
@@ -115,7 +116,11 @@ class Manifest:
         Raises:
             TreeError: An entry could not be unpacked anywhere, or there are too many.
         """
-        packs = [Pack.of(pieces)[0] for pieces in cut(batches)]
+        packs: list[Pack] = []
+        for pieces in cut(batches):
+            packs.append(Pack.of(pieces)[0])
+            # Whoever waits for the interpreter gets it, an event loop above all.
+            time.sleep(0)
         count = sum(pack.count for pack in packs)
         if count > ENTRIES:
             raise TreeError(

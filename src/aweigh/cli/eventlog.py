@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,8 +93,6 @@ def event_log(path: str | None) -> Iterator[EventLog | None]:
     else:
         log.end(None)
     finally:
-        try:
+        # A full disk has been told already, by the line that did not fit.
+        with suppress(OSError):
             stream.close()
-        except OSError:
-            # A full disk has been told already, by the line that did not fit.
-            return
