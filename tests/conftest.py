@@ -94,23 +94,27 @@ class AccessLog:
     """The requests a registry answered since a mark.
 
     A line is written after its answer, so a reader can come too early. A request of our
-    own, with a path nobody else uses, tells how far the log has been written: what was
-    answered before that request was sent is above its line. (Answers still under way on
-    other connections, or those of tests running beside, are not covered.)
+    own, with a path nobody else uses, tells how far the log has been written. What was
+    answered before it on another connection may still come below its line, so a mark
+    waits for that first. (Requests of tests that run beside would be here too: who has
+    this fixture runs alone.)
 
     Attributes:
         path: The log, in Apache's combined format.
         registry: The registry that writes it (plain HTTP), as `host:port`.
         timeout: Seconds to wait for the log to catch up.
+        late: Seconds by which a line may come after its answer.
     """
 
     path: Path
     registry: str
     timeout: float = 5.0
+    late: float = 0.2
     _offset: int = field(default=0, init=False)
 
     def mark(self) -> None:
         """Forget what was requested so far."""
+        time.sleep(self.late)
         self._read_until_settled()
 
     def lines(self) -> list[str]:

@@ -253,7 +253,8 @@ async def test_altered_content_is_refused(
     layer = blob(content)
     async with client(tmp_path) as registry:
         await registry.push_blob(reference, layer, content)
-        stored = next(services.registry_data.rglob(f"{layer.digest.hex}/data"))
+        blobs = services.registry_data / "docker/registry/v2/blobs/sha256"
+        stored = blobs / layer.digest.hex[:2] / layer.digest.hex / "data"
         try:
             stored.write_bytes(content[::-1])
         except PermissionError:

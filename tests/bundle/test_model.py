@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -203,7 +205,9 @@ def test_restless_trees_are_never_torn(tmp_path: Path) -> None:
             assert child.stdout.readline() == b"ready\n"
         try:
             out = tmp_path / "out"
-            seen += [asyncio.run(_one_upload(bench, root, out)) for _ in range(4)]
+            for _ in range(4):
+                seen.append(asyncio.run(_one_upload(bench, root, out)))
+                _wait_for_a_change(root)
         finally:
             child.kill()
             child.wait()
@@ -218,6 +222,22 @@ def test_restless_trees_are_never_torn(tmp_path: Path) -> None:
     outcomes = Counter(different=len(set(seen)), refused=refused)
     tell("uploads of a restless tree", outcomes, len(seen))
     assert len(set(seen)) > len(seen) / 3
+
+
+def _wait_for_a_change(root: Path) -> None:
+    # A quiet machine uploads many times in one pause of who changes the tree.
+    before, until = _changes(root), time.monotonic() + 60
+    while _changes(root) == before:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def _changes(root: Path) -> dict[str, int]:
+    found = {}
+    for path in root.iterdir():
+        with suppress(FileNotFoundError):  # renamed
+            found[path.name] = path.stat().st_mtime_ns
+    return found
 
 
 async def _one_upload(bench: Bench, root: Path, out: Path) -> str:

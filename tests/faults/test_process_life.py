@@ -32,6 +32,7 @@ from tests.services import Services
 # Row 52: signals.
 
 
+@pytest.mark.alone  # the second would be shared with others
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_row_52_signals_at_random_times(
     live_environ: dict[str, str],

@@ -277,7 +277,7 @@ async def test_an_interpreter_that_breaks_down_loses_one_module(
 async def test_cancelling_ends_the_interpreters(tmp_path: Path) -> None:
     """None is left behind."""
     program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nsleep 60\n")
+    program.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec sleep 60\n")
     program.chmod(0o755)
     job = Job(Path("a"), Path("b"), "c", 1)
     task = asyncio.ensure_future(Workers(str(program)).compile([job]))

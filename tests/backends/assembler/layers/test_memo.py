@@ -278,6 +278,18 @@ async def test_a_strange_config_costs_a_warning(yard: Yard, config: bytes) -> No
         tar({LOCK: b"a = " + b"[" * 20_000}),
         gzip.compress(bytes(16 << 20)),
     ],
+    ids=[
+        "empty",
+        "text",
+        "cut gzip",
+        "cut zstd",
+        "no tar",
+        "no UTF-8",
+        "no TOML",
+        "no list",
+        "deep",
+        "long",
+    ],
 )
 async def test_a_strange_lock_costs_a_warning_at_most(yard: Yard, layer: bytes) -> None:
     """Versions are then chosen anew; a bomb is not unpacked."""
