@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aweigh.concurrency.programs import end, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,20 +35,18 @@ async def run_process(argv: Sequence[str], *, environ: Mapping[str, str]) -> Fin
     Raises:
         OSError: It cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        env=dict(environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
+    process = await started(
+        asyncio.create_subprocess_exec(
+            *argv,
+            env=dict(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
     )
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:
-            # The group also holds what the program started.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+        await end(process)
     return Finished(process.returncode or 0, output.decode("utf-8", "replace"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
-import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from aweigh.concurrency.programs import end, started
 from aweigh.image.credential import Credential
 
 if TYPE_CHECKING:
@@ -68,14 +67,16 @@ async def ask_helper(
 
 
 async def _run(path: str, server: str, environ: Mapping[str, str]) -> tuple[int, bytes]:
-    process = await asyncio.create_subprocess_exec(
-        path,
-        "get",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environ,
-        start_new_session=True,
+    process = await started(
+        asyncio.create_subprocess_exec(
+            path,
+            "get",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environ,
+            start_new_session=True,
+        )
     )
     try:
         if process.stdin is None or process.stdout is None:
@@ -92,10 +93,7 @@ async def _run(path: str, server: str, environ: Mapping[str, str]) -> tuple[int,
             output += block
         return 0, bytes(output)
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await end(process)
         # Nothing else closes the pipes of a program whose children live on.
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 

@@ -16,6 +16,7 @@ from aweigh.archive.member import Member
 from aweigh.backends.engine.buildkit import BuildKitJob, run_buildkit
 from aweigh.backends.engine.local import inspect_image
 from aweigh.backends.engine.text import clean_line
+from aweigh.concurrency.programs import end, started
 from aweigh.errors import EngineError
 from aweigh.events import silent
 from aweigh.oci import Digest, Platform
@@ -169,18 +170,19 @@ def _digest_file(path: Path) -> Digest:
 
 
 async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+    process = await started(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
     )
     try:
         _, said = await process.communicate()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end(process)
     if process.returncode != 0:
         lines = said.decode(errors="replace").splitlines()
         reason = " ".join(filter(None, (clean_line(line).strip() for line in lines)))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from uv import find_uv_bin
 
+from aweigh.concurrency.programs import end, started
 from aweigh.errors import ResolveError
 
 if TYPE_CHECKING:
@@ -123,15 +121,17 @@ class Uv:
         try:
             if self._binary is None:
                 self._binary = await asyncio.to_thread(find_uv_bin)
-            return await asyncio.create_subprocess_exec(
-                self._binary,
-                *arguments,
-                cwd=directory,
-                env=self._environ,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
+            return await started(
+                asyncio.create_subprocess_exec(
+                    self._binary,
+                    *arguments,
+                    cwd=directory,
+                    env=self._environ,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    start_new_session=True,
+                )
             )
         except OSError as exc:
             raise ResolveError(
@@ -144,10 +144,7 @@ async def _output(process: asyncio.subprocess.Process) -> tuple[str, str]:
     try:
         out, err = await process.communicate()
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await end(process)
         # Nothing else closes the pipes of a program whose children live on.
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
     return out.decode(errors="replace"), err.decode(errors="replace")

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aweigh.concurrency.programs import end, started
 from aweigh.oci import Digest
 
 if TYPE_CHECKING:
@@ -131,32 +131,27 @@ class Workers:
             if answer.endswith(b"\n"):
                 self._idle.append(process)
             else:
-                await _end(process)
+                await end(process)
         if not answer.endswith(b"\n"):
             return None
         return [_read(one) for one in json.loads(answer)]
 
     async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(self._program, "-s", "-S", "-B", "-W", "ignore", str(_PROGRAM)),
-            env=CLEAN,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
+        return await started(
+            asyncio.create_subprocess_exec(
+                *(self._program, "-s", "-S", "-B", "-W", "ignore", str(_PROGRAM)),
+                env=CLEAN,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+            )
         )
 
     async def _close(self) -> None:
         while self._idle:
-            await _end(self._idle.pop())
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End an interpreter and wait for it; another cancellation changes nothing."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+            await end(self._idle.pop())
 
 
 def _batches(order: list[int], jobs: Sequence[Job]) -> Iterator[list[int]]:
