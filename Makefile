@@ -5,11 +5,19 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-export AWEIGH_MIN_REAL_TESTS := $(shell cat tests/min_real_tests)
+REAL := $(shell cat tests/min_real_tests)
 export AWEIGH_KILL_ROUNDS := 20
 # Real processes with real deadlines on a busy machine: a failure counts when it comes
 # back. Reruns are named in the summary, so that a test that needs them is seen.
 RERUN := $(if $(CI),--reruns 2 --reruns-delay 1 -r R)
+# Tests start processes by the hundred: what these import is compiled once for all.
+COMPILED := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV)/pycache)
+# Two at a time, for a test mostly waits for others; then, one by one, those that measure
+# the machine or a service as a whole. Of both, so many must pass with the real services.
+define every-test
+	$(COMPILED) AWEIGH_MIN_REAL_TESTS=$(word 1,$(REAL)) $(1) -m pytest -q $(RERUN) -n 2 --dist worksteal -m "not alone"
+	$(COMPILED) AWEIGH_MIN_REAL_TESTS=$(word 2,$(REAL)) $(1) -m pytest -q $(RERUN) -m alone
+endef
 
 .PHONY: help
 help: ## Show this list
@@ -21,12 +29,12 @@ demo: $(VENV)/ready ## Set up what is missing, then prepare this repository's ow
 
 .PHONY: test
 test: $(VENV)/ready services check ## Set up what is missing, then run every check and test
-	$(BIN)/python -m pytest -q $(RERUN)
+	$(call every-test,$(BIN)/python)
 
 .PHONY: coverage
 coverage: $(VENV)/ready services ## Run every test, and fail where one part of the code is covered too little
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
+	$(call every-test,$(BIN)/coverage run)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage json -q -o .coverage.json
 	$(BIN)/python .ci/coverage_floor.py .coverage.json
@@ -46,18 +54,15 @@ services: ## Start the engine, registries and object store of the tests (root on
 .PHONY: soak
 soak: export AWEIGH_KILL_ROUNDS := 1000
 soak: export AWEIGH_FLIPPED := 300
-soak: export AWEIGH_MIN_REAL_TESTS := 0
 soak: $(VENV)/ready services ## Kill, damage and race the database and bundles for a long time
-	$(BIN)/python -m pytest -q tests/backends/localdb
-	$(BIN)/python -m pytest -q -rP tests/bundle/test_kills.py tests/bundle/test_model.py
+	$(COMPILED) $(BIN)/python -m pytest -q tests/backends/localdb
+	$(COMPILED) $(BIN)/python -m pytest -q -rP tests/bundle/test_kills.py tests/bundle/test_model.py
 
 .PHONY: packages
-packages: export AWEIGH_MIN_REAL_TESTS := 0
 packages: $(VENV)/ready services ## Assemble large package sets and let foreign tools judge
 	$(BIN)/python -m pytest -q -rA tests/packages -m "packages or not packages"
 
 .PHONY: peers
-peers: export AWEIGH_MIN_REAL_TESTS := 0
 peers: $(VENV)/ready services ## Run beside Flyte, Prefect, Ray and Dask, each in an environment of its own
 	$(BIN)/python -m pytest -q -rA tests/peers -m "peers or not peers"
 
@@ -79,6 +84,15 @@ bench-quick: $(VENV)/ready services ## A few rounds of the benchmarks that take 
 	$(BIN)/python -m benchmarks.bench_warm 3
 	$(BIN)/python -m benchmarks.bench_bundle --quick
 	$(BIN)/python -m benchmarks.bench_flows --runs 1 --sides docker,ours,cli,build
+
+.PHONY: dist
+dist: $(VENV)/ready services ## Build what is published and test that, not src/: lowest versions, other Pythons
+	.ci/dist build
+	.ci/dist size
+	.ci/dist test
+	AWEIGH_MIN_REAL_TESTS=0 .ci/dist test --lowest -m 'not real'
+	export AWEIGH_MIN_REAL_TESTS=0; for python in $$(.ci/dist pythons); do \
+		.ci/dist test --python "$$python" -m 'not real'; done
 
 DOCS := docs/_build
 .PHONY: docs
