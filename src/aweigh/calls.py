@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aweigh.bundle.form import Form
-from aweigh.image.snapshot import take_snapshot
 from aweigh.parts import Parts
 from aweigh.starts import Starts
 
@@ -181,6 +180,7 @@ class Session(Starts):
         Raises:
             SpecError: It names a file that is not there.
         """
+        take_snapshot = await self.backends.reader()
         snapshot = await asyncio.to_thread(take_snapshot, spec, Path.cwd())
         return snapshot.digest
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aweigh.image.checker import Checker
     from aweigh.image.credential import CredentialSource
     from aweigh.image.image import Location
-    from aweigh.image.make import ImageTools
+    from aweigh.image.make import ImageTools, TakeSnapshot
     from aweigh.image.obtain import ImageObtainer
     from aweigh.image.preview import LayerExplainer
     from aweigh.memory import Memory
@@ -109,6 +109,13 @@ class Backends:
         from aweigh.backends.registry import RegistryChecker
 
         return RegistryChecker(registry)
+
+    async def reader(self) -> TakeSnapshot:
+        """Return what reads the files that a spec names, imported in a thread."""
+        await asyncio.to_thread(importlib.import_module, "aweigh.image.files")
+        from aweigh.image.files import take_snapshot
+
+        return take_snapshot
 
     async def obtainer(self) -> type[ImageObtainer]:
         """Return what obtains images, imported in a thread."""

@@ -9,7 +9,7 @@ from aweigh.errors import BuildError, NeedsEngineError, RegistryError
 from aweigh.events import Warned
 from aweigh.image.build import Builder, BuildRequest
 from aweigh.image.choose import ChoosingBuilder, PinningBuilder
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.files import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform, Reference
 from aweigh.testing.doubles import DictManifests, FakeBuilder, RecordingListener

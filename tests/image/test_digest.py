@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.files import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest
 from tests.image.trees import make_tree, make_wheel

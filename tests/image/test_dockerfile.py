@@ -7,7 +7,7 @@ import pytest
 
 from aweigh.errors import SpecError
 from aweigh.image.dockerfile import render
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.files import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform, Reference
 from tests.image.trees import PROJECT, make_tree, make_wheel

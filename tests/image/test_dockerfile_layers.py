@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from aweigh.image.dockerfile import render
+from aweigh.image.files import take_snapshot
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.pins import pin_members
 from aweigh.image.plan import PythonLayer
 from aweigh.image.schedule import plan_build
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform, Reference
 from tests.image.locks import MEGABYTE, make_lock, make_locked

@@ -14,7 +14,7 @@ from uv import find_uv_bin
 from aweigh.archive.member import Member
 from aweigh.archive.tar import tar_chunks
 from aweigh.image.dockerfile import render
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.files import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform
 from tests.image.trees import make_tree, make_wheel

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh.errors import SpecError
+from aweigh.image.files import take_snapshot
 from aweigh.image.local_requirement import LocalRequirement
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from tests.image.trees import make_tree
 

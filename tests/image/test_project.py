@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from aweigh.errors import SpecError
-from aweigh.image.snapshot import Snapshot, take_snapshot
+from aweigh.image.files import take_snapshot
+from aweigh.image.snapshot import Snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest
 from tests.image.trees import PROJECT, make_tree, make_wheel

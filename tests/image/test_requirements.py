@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from aweigh.errors import SpecError
+from aweigh.image.files import take_snapshot
 from aweigh.image.requirements import read_requirements
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.sources import Sources
 from aweigh.image.spec import ImageSpec
 from tests.image.trees import make_tree

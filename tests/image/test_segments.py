@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from aweigh import ImageSpec
 from aweigh.backends.assembler import only_engine
+from aweigh.image.files import take_snapshot
 from aweigh.image.segments import Prefix, prefix_of, segments, take_part
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.steps import EntrypointStep, LabelsStep, RunStep
 
 BARE = ImageSpec("train", base="base.example/python:3")

@@ -9,12 +9,8 @@ import pytest
 from aweigh.archive.member import Member
 from aweigh.archive.tar import tar_chunks
 from aweigh.errors import ChangedError, SpecError
-from aweigh.image.snapshot import (
-    Snapshot,
-    names_files,
-    pure_snapshot,
-    take_snapshot,
-)
+from aweigh.image.files import take_snapshot
+from aweigh.image.snapshot import Snapshot, names_files, pure_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest
 from tests.image.trees import make_tree, make_wheel

@@ -10,7 +10,7 @@ from aweigh.events.image import Checked, ImageEnsured
 from aweigh.image.checker import FirstDecisive
 from aweigh.image.image import Image
 from aweigh.image.recall import PersistentCacheChecker, image_key
-from aweigh.image.snapshot import names_files, pure_snapshot, take_snapshot
+from aweigh.image.snapshot import names_files, pure_snapshot
 from aweigh.memory import Table
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class ImageEnsurer:
     ) -> Job:
         """Work out what is asked for: reads the files that the spec names."""
         if names_files(spec):
+            take_snapshot = await self._toolbox.reader()
             snapshot = await asyncio.to_thread(take_snapshot, spec, root)
         else:
             snapshot = pure_snapshot(spec)

@@ -17,6 +17,7 @@ from aweigh.oci import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from aweigh.events import Listener
     from aweigh.image.attach import Referrers
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from aweigh.image.obtain import ImageObtainer
     from aweigh.image.registry import Manifests
     from aweigh.image.segments import Prefix
+    from aweigh.image.snapshot import Snapshot
     from aweigh.image.spec import ImageSpec
     from aweigh.oci import Descriptor, Digest, Platform, Reference
+
+    TakeSnapshot = Callable[[ImageSpec, Path], Snapshot]
 
 __all__ = ["ImageTools", "ToolBox", "uncut"]
 
@@ -101,6 +105,10 @@ class ToolBox(Protocol):
 
     async def checker(self, location: Location, /) -> Checker:
         """Return the checker that asks this holder of images."""
+        ...
+
+    async def reader(self) -> TakeSnapshot:
+        """Return what reads the files that a spec names."""
         ...
 
     async def obtainer(self) -> type[ImageObtainer]:

@@ -9,10 +9,11 @@ from aweigh.concurrency.file_lock import FileLock
 from aweigh.errors import UndecidedError
 from aweigh.events import Warned
 from aweigh.image.checker import Absent, Present, Unknown
+from aweigh.image.files import take_snapshot
 from aweigh.image.image import Image
 from aweigh.image.job import Beneath
 from aweigh.image.recall import image_key
-from aweigh.image.snapshot import names_files, take_snapshot
+from aweigh.image.snapshot import names_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

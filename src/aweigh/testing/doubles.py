@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from aweigh.image.build import Built
+from aweigh.image.files import take_snapshot
 from aweigh.image.make import ImageTools, uncut
 from aweigh.image.obtain import ImageObtainer
 from aweigh.oci import Digest, Index, Manifest, describe, parse_manifest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aweigh.image.build import BuildRequest
     from aweigh.image.checker import Checker, Verdict
     from aweigh.image.image import Location
+    from aweigh.image.make import TakeSnapshot
     from aweigh.image.segments import Prefix
     from aweigh.image.spec import ImageSpec
     from aweigh.memory import Record, Table
@@ -210,6 +212,10 @@ class FakeToolBox:
     async def checker(self, _location: Location, /) -> Checker:
         """Return the checker."""
         return self.asked
+
+    async def reader(self) -> TakeSnapshot:
+        """Return what reads files."""
+        return take_snapshot
 
     async def obtainer(self) -> type[ImageObtainer]:
         """Return what obtains images."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import zstandard
 
 from aweigh.image.build import BuildRequest
+from aweigh.image.files import take_snapshot
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.resolve import ResolveRequest
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.image.wheels import distribution
 from aweigh.oci import Descriptor, Digest, Manifest, Platform, Reference

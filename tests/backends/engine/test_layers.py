@@ -15,10 +15,10 @@ from aweigh.backends.engine import Engine, EngineBuilder, run_container
 from aweigh.errors import BuildError
 from aweigh.events import BuildStepFinished
 from aweigh.image.build import BuildRequest
+from aweigh.image.files import take_snapshot
 from aweigh.image.lock import Lock, LockedWheel
 from aweigh.image.plan import plan_layers
 from aweigh.image.schedule import plan_build
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Digest, Platform
 from tests.backends.engine.doubles import Credentials, Heads, Heard

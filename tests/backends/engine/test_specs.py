@@ -10,7 +10,7 @@ from aweigh.backends.engine import Engine, EngineBuilder, run_container
 from aweigh.errors import BuildError
 from aweigh.events import BuildStepFinished
 from aweigh.image.build import BuildRequest
-from aweigh.image.snapshot import take_snapshot
+from aweigh.image.files import take_snapshot
 from aweigh.image.spec import ImageSpec
 from tests.backends.engine.doubles import Credentials, Heads, Heard
 from tests.services import Services

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from aweigh.backends.resolver import Uv, UvResolver
+from aweigh.image.files import take_snapshot
 from aweigh.image.lock import Lock
 from aweigh.image.resolve import ResolveRequest
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform
 from aweigh.settings import environment

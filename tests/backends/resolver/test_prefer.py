@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aweigh.backends.resolver.prefer import preferences
+from aweigh.image.files import take_snapshot
 from aweigh.image.resolve import ResolveRequest
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.oci import Platform
 

@@ -4,12 +4,12 @@ import dataclasses
 from pathlib import Path
 
 from aweigh.backends.assembler import Foresight, LayerPreviewer, only_engine
+from aweigh.image.files import take_snapshot
 from aweigh.image.job import Destination, Job
 from aweigh.image.preview import PlatformPlan
 from aweigh.image.publish import publish
 from aweigh.image.request import build_request
 from aweigh.image.segments import Prefix, prefix_of
-from aweigh.image.snapshot import take_snapshot
 from aweigh.image.spec import ImageSpec
 from aweigh.memory import Memory, ReadOnlyMemory
 from aweigh.oci import Digest, Index, Manifest, Reference
