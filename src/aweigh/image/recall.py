@@ -17,7 +17,7 @@ from aweigh.image.checker import Absent, Present, Unknown
 from aweigh.image.image import Image
 from aweigh.memory import Record, Table, record_key
 from aweigh.oci import Descriptor
-from aweigh.oci.manifest import OCI_INDEX
+from aweigh.oci.descriptor import OCI_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

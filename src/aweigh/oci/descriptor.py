@@ -13,9 +13,11 @@ from aweigh.oci.platform import Platform
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Descriptor", "read_annotations", "require"]
+__all__ = ["OCI_INDEX", "Descriptor", "read_annotations", "require"]
 
 T = TypeVar("T")
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
 _NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aweigh.errors import InvalidManifestError
-from aweigh.oci.descriptor import Descriptor, read_annotations, require
+from aweigh.oci.descriptor import OCI_INDEX, Descriptor, read_annotations, require
 from aweigh.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ __all__ = [
     "parse_manifest",
 ]
 
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"

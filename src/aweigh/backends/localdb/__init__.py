@@ -7,7 +7,7 @@ the database is a miss and a warning, never an error and never a wrong answer.
 from __future__ import annotations
 
 import asyncio
-import random as randomness
+import os
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["LocalDB", "RowInfo", "Stats", "open_localdb"]
 
 
+def _chance() -> float:
+    """Return a number from [0, 1), without a generator that has to be imported."""
+    return int.from_bytes(os.urandom(6), "little") / 2**48
+
+
 @asynccontextmanager
 async def open_localdb(
     path: Path,
@@ -33,7 +38,7 @@ async def open_localdb(
     clock: Callable[[], float] = time.time,
     prune_probability: float = 0.05,
     lock_deadline: float = 2.0,
-    random: Callable[[], float] = randomness.random,
+    random: Callable[[], float] = _chance,
 ) -> AsyncIterator[LocalDB]:
     """Provide the memory that is kept in a directory.
 
