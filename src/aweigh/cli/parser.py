@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any, NoReturn
 
 __all__ = ["Parser"]
+
+
+_Lines = argparse.RawDescriptionHelpFormatter
+# To learn the terminal's width, argparse imports archives and what compresses them;
+# it does so for each argument that is added, and nobody sees these lines.
+_Unseen = functools.partial(_Lines, width=80)
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Keep the lines of descriptions as they are written."""
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _Unseen)
         super().__init__(*args, **options)
 
     def format_help(self) -> str:
@@ -24,7 +31,13 @@ class Parser(argparse.ArgumentParser):
         self.epilog = closing(command)
         if not command:
             self.description = overview(self)
+        self.formatter_class = _Lines
         return super().format_help()
+
+    def format_usage(self) -> str:
+        """Return the line above errors, as wide as the terminal."""
+        self.formatter_class = _Lines
+        return super().format_usage()
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and end with 2."""
