@@ -36,17 +36,21 @@ def make_wheel(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}-1.0-py3-none-any.whl"
     needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
-    info = f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", f"VALUE = {value}\n")
-        wheel.writestr(
-            f"{info}/METADATA",
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}",
-        )
-        wheel.writestr(
-            f"{info}/WHEEL",
+    folder = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": f"VALUE = {value}\n",
+        f"{folder}/METADATA": (
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}"
+        ),
+        f"{folder}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\n"
-            "Tag: py3-none-any\n",
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+            "Tag: py3-none-any\n"
+        ),
+        f"{folder}/RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, text in files.items():
+            info = zipfile.ZipInfo(member)  # no time: equal calls write equal wheels
+            info.external_attr = 0o600 << 16
+            wheel.writestr(info, text)
     return path

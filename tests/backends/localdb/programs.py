@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,7 @@ async def use(path: str) -> None:
 
 async def use_as(path: str, user: str) -> None:
     """Do so as another user; the interpreter itself may be root's alone."""
+    Path(path).as_uri()  # Python 3.13 imports modules for it, which root can read
     os.setegid(int(user))
     os.seteuid(int(user))
     await use(path)
@@ -250,6 +252,8 @@ PROGRAMS: dict[str, Callable[..., object]] = {
 }
 
 if __name__ == "__main__":
+    # Python 3.12 warns of what these programs do on purpose.
+    warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
     program = PROGRAMS[sys.argv[1]]
     result = program(*sys.argv[2:])
     if asyncio.iscoroutine(result):
