@@ -54,12 +54,12 @@ FIGURES = [
     ("docs/why-not.md", "0.7 s", TIMES, "change the code", 1),
     ("docs/why-not.md", "25 µs as a call", WARM, "memory", 1),
     ("docs/why-not.md", "31 µs | 25 µs", WARM, "Flyte's own cache read", 1),
-    ("docs/why-not.md", "927 ms | 74 ms", BUNDLES, "Flyte", 2),
-    ("docs/why-not.md", "74 ms |", BUNDLES, "aweigh", 2),
+    ("docs/why-not.md", "1033 ms | 77.2 ms", BUNDLES, "Flyte", 2),
+    ("docs/why-not.md", "77.2 ms |", BUNDLES, "aweigh", 2),
     ("docs/parity.md", "1.6 ms from the database", WARM, "the database", 1),
     ("docs/parity.md", "25 µs from memory", WARM, "memory", 1),
     ("docs/layers.md", "1.26 MB for httpx", PUSHED, ADD, 1),
-    ("docs/store-format.md", "[30 KB]", SENT, "aweigh", 4),
+    ("docs/store-format.md", "[41 KB]", SENT, "aweigh", 4),
 ]
 
 
