@@ -67,16 +67,8 @@ peers: $(VENV)/ready services ## Run beside Flyte, Prefect, Ray and Dask, each i
 	$(BIN)/python -m pytest -q -rA tests/peers -m "peers or not peers"
 
 .PHONY: bench
-bench: $(VENV)/ready services ## Run the benchmarks beside their peers
-	$(BIN)/python -m benchmarks.bench_check
-	$(BIN)/python -m benchmarks.bench_localdb
-	$(BIN)/python -m benchmarks.bench_warm
-	$(BIN)/python -m benchmarks.bench_bundle --trees 200,10k --runs 5
-	$(BIN)/python -m benchmarks.bench_bundle --report benchmarks/.envs/bundles.jsonl
-	$(BIN)/python -m benchmarks.bench_layers --sets science --runs 3 --prune
-	$(BIN)/python -m benchmarks.bench_layers --report benchmarks/.envs/layers.jsonl
-	$(BIN)/python -m benchmarks.bench_flows --runs 5
-	$(BIN)/python -m benchmarks.bench_process
+bench: $(VENV)/ready services ## Run the benchmarks beside their peers, and write benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.results
 
 .PHONY: bench-quick
 bench-quick: $(VENV)/ready services ## A few rounds of the benchmarks that take seconds

@@ -15,6 +15,7 @@ import pytest
 import aweigh
 from aweigh import ImageSpec, Session, Settings
 from aweigh.image.table import _KEYS
+from benchmarks.results import SECTIONS, replaced
 from tests.pages import PAGES, ROOT, blocks, named, spans
 
 if TYPE_CHECKING:
@@ -195,3 +196,14 @@ def public_calls() -> dict[str, Callable[..., object]]:
 
 
 OURS = public_calls()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_results_have_a_place_for_each_section(section: str) -> None:
+    """What is measured anew takes the place of the old figures, and of nothing else."""
+    text = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    anew = replaced(text, section, "new figures\n")
+    kept = [line for line in anew.splitlines() if line in text.splitlines()]
+    assert anew.count("new figures") == 1
+    assert len(kept) < len(text.splitlines())
+    assert re.findall("^## .*", anew, re.MULTILINE) == re.findall("^## .*", text, re.MULTILINE)
