@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aweigh.backends.layout.faults import damaged, disk_faults
 from aweigh.backends.layout.files import adopt_file, flush_directory, write_file
+from aweigh.concurrency.files import opened
 from aweigh.errors import LayoutError
 from aweigh.oci import Digest, Index
 from aweigh.oci.layout import blob_path
@@ -52,7 +53,7 @@ class Blobs:
         doing = f"read blob {descriptor.digest}"
         with disk_faults(self._root, doing):
             path = blob_path(self._root, descriptor.digest)
-            file = await asyncio.to_thread(path.open, "rb")
+            file = await opened(path, "rb")
         with file:
             while True:
                 with disk_faults(self._root, doing):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiofiles.threadpool import wrap
 
+from aweigh.concurrency.files import opened
 from aweigh.errors import ChangedError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
-    from io import BufferedReader
     from pathlib import Path
 
     import aiohttp
@@ -188,7 +188,7 @@ class FileBody:
 
     async def _blocks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file, closed before its last block: nobody asks for more then."""
-        file = await _opened(self._path)
+        file: AsyncBufferedReader = wrap(await opened(self._path, "rb"))
         try:
             block = await file.read(_READ)
             while following := await file.read(_READ):
@@ -198,22 +198,6 @@ class FileBody:
             # Cancelled once more, it would be taken out of the threads' queue.
             await asyncio.shield(file.close())
         yield block
-
-
-async def _opened(path: Path) -> AsyncBufferedReader:
-    """Open a file; what a thread opens although we were cancelled is closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "rb"))
-    try:
-        file: AsyncBufferedReader = wrap(await asyncio.shield(opening))
-    except asyncio.CancelledError:
-        opening.add_done_callback(_drop)
-        raise
-    return file
-
-
-def _drop(opening: asyncio.Future[BufferedReader]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 async def _close(blocks: AsyncGenerator[bytes, None]) -> None:

@@ -14,6 +14,7 @@ from aweigh.backends.assembler.layers.memo import (
     NAME_ANNOTATION,
     StoredLayer,
 )
+from aweigh.concurrency.files import opened
 from aweigh.errors import AuthenticationError
 from aweigh.events.build import (
     BlobPushed,
@@ -220,7 +221,7 @@ class LayerWriter:
     async def _download(
         self, reference: Reference, layer: Descriptor, path: Path
     ) -> None:
-        file = await asyncio.to_thread(path.open, "wb")
+        file = await opened(path, "wb")
         with file:
             async with aclosing(self._registry.stream_blob(reference, layer)) as pieces:
                 async for piece in pieces:
