@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aweigh.backends.engine.target.swarm.api import find_services, tasks_of
 from aweigh.backends.engine.target.swarm.faults import (
+    failure,
     gone,
     not_startable,
     took_another_turn,
@@ -81,8 +83,13 @@ class Rollouts:
         change = await self._begin(wanted, manager, headers)
         try:
             await self._wait(wanted.name, change, known)
-        except (DeployError, ImageGoneError):
+        except (DeployError, ImageGoneError) as error:
             await self._undo(wanted.name, change)
+            # The swarm may have forgotten the task that said so.
+            image = wanted.task.image
+            if isinstance(error, DeployError) and await self._is_gone(image, headers):
+                said = f"No such image: {image}"
+                raise failure(wanted.name, said, "") from error
             raise
         if change.before is not None:
             await self.secrets.remove(change.before.secrets)
@@ -146,6 +153,14 @@ class Rollouts:
             f"{wanted.name} is being changed all the time",
             hint="let one deploy at a time change it",
         )
+
+    async def _is_gone(self, image: str, headers: Mapping[str, str]) -> bool:
+        """Have the engine ask the registry; no answer is no proof."""
+        try:
+            await self.engine.send("GET", f"distribution/{image}/json", headers=headers)
+        except EngineError as error:
+            return error.status == HTTPStatus.NOT_FOUND
+        return False
 
     async def _ended(self, found: Found | None) -> frozenset[str]:
         """Return the tasks of a service that have ended."""
